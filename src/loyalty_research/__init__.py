@@ -1,0 +1,1 @@
+"""Loyalty Research: does a programme keep patients coming back and do them good?"""
