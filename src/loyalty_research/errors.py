@@ -46,9 +46,10 @@ class DataError(LoyaltyError):
     """The input data break the contract; `faults` lists every fault that was found.
 
     Examples:
-        >>> print(DataError([Fault("visits", "visit_date", 12, "visit_date is missing in 12 rows", "date them")]))
+        >>> f = Fault("visits", "visit_date", 12, "visit_date is missing in 12 rows", "date it")
+        >>> print(DataError([f]))
         1 fault in the data:
-          visits: visit_date is missing in 12 rows; date them
+          visits: visit_date is missing in 12 rows; date it
     """
 
     exit_status = 3
@@ -65,7 +66,7 @@ class DisclosureError(LoyaltyError):
     exit_status = 4
 
 
-class EnvironmentFault(LoyaltyError):
+class SetupError(LoyaltyError):
     """The kernel, the disk or the installation failed, not the report."""
 
     exit_status = 5

@@ -1,7 +1,7 @@
 """The data contract: every table and column the suite reads, declared once as data.
 
-The validation queries, the data dictionary, the mapping of a hospital's own names, disclosure control
-and the identifier scan are all derived from `CONTRACT`; there is no second list anywhere.
+The validation queries, the data dictionary, the mapping of a hospital's own names, disclosure
+control and the identifier scan are all derived from `CONTRACT`; there is no second list anywhere.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Column:
     same table (or `"patients.birth_year"`) that a date may not precede or follow; every date is
     also bounded by the study's `data_cutoff` unless `may_be_future` is set.
     `references` is `"table.column"`.
-    `identifier` marks what must never be published; `count` what disclosure control treats as a count.
+    `identifier` marks what must never be published; `count` what disclosure control counts.
     """
 
     name: str
