@@ -1,0 +1,227 @@
+"""The contract compiled to rules: each counts, in one SQL aggregate, the rows that break it.
+
+All rules of a table go into one query over its source, so a table is read once however many rules
+it has. In that query `t` is the table: `"x"` is the typed value of column x, `"present:x"` the
+value before the cast; `r0`, `r1`, ... are the keys of the tables it refers to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date
+
+from loyalty_research.data.contract import Column, ColumnType, Table
+from loyalty_research.data.sql import identifier
+
+# No living patient and no visit in a computer is older; a year such as 24 is a format gone wrong.
+EARLIEST = date(1880, 1, 1)
+
+# Any single value can be read as one of these.
+ANYTHING = ("id", "text", "category")
+_TYPE_WORDS = {
+    "boolean": ("true or false", "use true/false, yes/no or 1/0, or map the codes under codes"),
+    "integer": ("a number", "remove units, signs and thousands separators in the source"),
+    "number": ("a number", "remove units, signs and thousands separators in the source"),
+    "date": ("a date in the stated format", "state date_format for the table or the column"),
+    "timestamp": ("a time in the stated format", "state timestamp_format for the table"),
+}
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule about one column: `sql` counts the rows that break it.
+
+    `message` says what is wrong; the count comes after it. `locate` marks rules whose faults are
+    named by file.
+    """
+
+    table: str
+    column: str
+    name: str
+    sql: str
+    message: str
+    repair: str
+    locate: bool = False
+    # A fault that follows from broken lines of this other table is no news of its own.
+    depends_on: str = ""
+
+
+def column_rules(
+    table: Table, column: Column, *, present: set[str], joins: Mapping[str, str], data_cutoff: date
+) -> Iterator[Rule]:
+    """Yield the rules of one column of the contract that the source has.
+
+    Args:
+        table: the column's table.
+        column: the column.
+        present: names of the columns the source has.
+        joins: alias of the table each referring column is joined with; under "patients.birth_year"
+            that of the patients, when their birth year is known.
+        data_cutoff: last day on which anything can have happened.
+
+    Yields:
+        Rules, the most basic first.
+    """
+    if column.type not in ANYTHING:
+        yield _type_rule(table.name, column.name, column.type)
+    typed = f"t.{identifier(column.name)}"
+    if not column.nullable:
+        yield _missing_rule(table.name, column.name)
+    if column.type == "id":
+        yield _rule(
+            table, column, "blank", f"trim(CAST({typed} AS VARCHAR)) = ''", "is blank",
+            "give every row its identifier",
+        )  # fmt: skip
+    yield from _value_rules(table, column, typed)
+    if column.type in ("date", "timestamp"):
+        yield from _date_rules(table, column, typed, data_cutoff)
+        for earlier in column.not_before:
+            yield from _order_rules(table, column, earlier, present, joins)
+    if column.references:
+        yield from _reference_rules(table, column, joins)
+
+
+def extra_rules(table: str, column: str, kind: ColumnType) -> Iterator[Rule]:
+    """Yield the rule of a column beyond the contract whose type the settings state.
+
+    Args:
+        table: name of the table.
+        column: name of the column.
+        kind: its stated type.
+
+    Yields:
+        The rule that every value can be read as that type.
+    """
+    if kind not in ANYTHING:
+        yield _type_rule(table, column, kind)
+
+
+def key_rule(table: Table, present: set[str]) -> Iterator[Rule]:
+    """Yield the rule that no two rows have the same key.
+
+    Args:
+        table: the table.
+        present: names of the columns the source has.
+
+    Yields:
+        One rule, or none when a part of the key is missing altogether.
+    """
+    if not present.issuperset(table.key):
+        return
+    parts = [f"t.{identifier(name)}" for name in table.key]
+    known = " AND ".join(f"{part} IS NOT NULL" for part in parts)
+    key = parts[0] if len(parts) == 1 else f"row({', '.join(parts)})"
+    yield Rule(
+        table.name,
+        table.key[0],
+        "unique",
+        f"count(*) FILTER ({known}) - count(DISTINCT {key}) FILTER ({known})",
+        f"{' with '.join(table.key)} repeats that of an earlier row",
+        "keep one row each in the source",
+    )
+
+
+def _rule(
+    table: Table, column: Column, name: str, broken: str, message: str, repair: str, **more: str
+) -> Rule:
+    sql = f"count(*) FILTER ({broken})"
+    return Rule(table.name, column.name, name, sql, f"{column.name} {message}", repair, **more)  # type: ignore[arg-type]
+
+
+def _type_rule(table: str, column: str, kind: str) -> Rule:
+    expected, repair = _TYPE_WORDS[kind]
+    present, typed = f"t.{identifier(f'present:{column}')}", f"t.{identifier(column)}"
+    if kind == "integer":
+        # A fraction is a number, so it gets a rule with a repair of its own.
+        typed = f"t.{identifier(f'number:{column}')}"
+    sql = f"count(*) FILTER ({typed} IS NULL AND {present} IS NOT NULL)"
+    return Rule(table, column, "type", sql, f"{column} is not {expected}", repair, locate=True)
+
+
+def _missing_rule(table: str, column: str) -> Rule:
+    sql = f"count(*) FILTER (t.{identifier(f'present:{column}')} IS NULL)"
+    repair = "give every row a value or drop the row in the source"
+    return Rule(table, column, "missing", sql, f"{column} is missing", repair, locate=True)
+
+
+def _value_rules(table: Table, column: Column, typed: str) -> Iterator[Rule]:
+    if column.type == "integer":
+        number = f"t.{identifier(f'number:{column.name}')}"
+        yield _rule(
+            table, column, "whole", f"{number} IS NOT NULL AND {typed} IS NULL",
+            "is not a whole number", "give whole numbers, in a smaller unit if need be",
+        )  # fmt: skip
+    if column.type == "number":
+        yield _rule(
+            table, column, "finite", f"NOT isfinite({typed})", "is not a finite number",
+            "leave the value empty when it is not known",
+        )  # fmt: skip
+    if column.choices:
+        allowed = ", ".join(column.choices)
+        codes = ", ".join(f"'{choice}'" for choice in column.choices)
+        yield _rule(
+            table, column, "choices", f"{typed} NOT IN ({codes})", f"is none of {allowed}",
+            f"map the source's codes under [tables.{table.name}.codes.{column.name}]",
+        )  # fmt: skip
+    limits = {"<": ("below", column.minimum), ">": ("above", column.maximum)}
+    for sign, (word, limit) in limits.items():
+        if limit is not None:
+            yield _rule(
+                table, column, word, f"{typed} {sign} {limit!r}", f"is {word} {limit:g}",
+                f"correct it in the source{f'; the unit is {column.unit}' if column.unit else ''}",
+            )  # fmt: skip
+
+
+def _date_rules(table: Table, column: Column, typed: str, data_cutoff: date) -> Iterator[Rule]:
+    day = f"CAST({typed} AS DATE)"
+    yield _rule(
+        table, column, "plausible", f"{day} < DATE '{EARLIEST}'", f"is before {EARLIEST}",
+        "leave unknown dates empty, and state a date format with a four-digit year",
+    )  # fmt: skip
+    if not column.may_be_future:
+        yield _rule(
+            table, column, "future", f"{day} > DATE '{data_cutoff}'",
+            f"is after the data_cutoff {data_cutoff}",
+            "correct data_cutoff in study.toml, or the rows in the source",
+        )  # fmt: skip
+
+
+def _order_rules(
+    table: Table, column: Column, earlier: str, present: set[str], joins: Mapping[str, str]
+) -> Iterator[Rule]:
+    typed = f"t.{identifier(column.name)}"
+    if earlier != "patients.birth_year":
+        if earlier in present:
+            yield _rule(
+                table, column, f"not before {earlier}",
+                f"{typed} < t.{identifier(earlier)}", f"is before {earlier}",
+                "correct the order in the source",
+            )  # fmt: skip
+        return
+    born = _birth_year(table, present, joins)
+    if born:
+        yield _rule(
+            table, column, "not before birth", f"year({typed}) < {born}",
+            "is before the patient's birth_year", "correct one of the two in the source",
+            depends_on="" if table.name == "patients" else "patients",
+        )  # fmt: skip
+
+
+def _birth_year(table: Table, present: set[str], joins: Mapping[str, str]) -> str:
+    if table.name == "patients":
+        return 't."birth_year"' if "birth_year" in present else ""
+    alias = joins.get("patients.birth_year", "")
+    return f'{alias}."birth_year"' if alias else ""
+
+
+def _reference_rules(table: Table, column: Column, joins: Mapping[str, str]) -> Iterator[Rule]:
+    alias = joins.get(column.name, "")
+    target, key = column.references.split(".")
+    if alias:
+        yield _rule(
+            table, column, "known",
+            f"t.{identifier(column.name)} IS NOT NULL AND {alias}.{identifier(key)} IS NULL",
+            f"is not in {target}.{key}", f"add the row to {target}, or drop these rows",
+            depends_on=target,
+        )  # fmt: skip
