@@ -1,0 +1,29 @@
+"""Who is studied, from which day, until when: one row a patient."""
+
+from loyalty_research.cohort.arms import assign_arms
+from loyalty_research.cohort.baseline import derive_baseline
+from loyalty_research.cohort.criteria import (
+    aged_between,
+    apply_criteria,
+    col,
+    entered_between,
+    known,
+    looked_back_for,
+    observable_for,
+    present_at_index,
+)
+from loyalty_research.cohort.index_dates import derive_index_dates
+
+__all__ = [  # noqa: RUF022 - the order of the flow
+    "derive_index_dates",
+    "apply_criteria",
+    "col",
+    "known",
+    "entered_between",
+    "observable_for",
+    "looked_back_for",
+    "aged_between",
+    "present_at_index",
+    "assign_arms",
+    "derive_baseline",
+]

@@ -1,0 +1,16 @@
+"""How long patients stay, how often they return."""
+
+from loyalty_research.retention.curves import kaplan_meier, quantile_time
+from loyalty_research.retention.lapse import derive_lapse_dates
+from loyalty_research.retention.risk_sets import risk_sets
+from loyalty_research.retention.time_to_event import derive_time_to_event
+from loyalty_research.retention.triangle import retention_triangle
+
+__all__ = [  # noqa: RUF022 - the order of the flow
+    "retention_triangle",
+    "derive_lapse_dates",
+    "derive_time_to_event",
+    "risk_sets",
+    "kaplan_meier",
+    "quantile_time",
+]
