@@ -111,11 +111,17 @@ def test_every_table_gets_a_box_to_scroll_in_that_a_keyboard_reaches():
 
 
 @pytest.mark.parametrize(
-    ("columns", "breadth"), [(8, "table-box"), (9, "table-box wide"), (16, "wide very-wide")]
+    ("columns", "breadth"),
+    [
+        (8, "table-box"),
+        (9, "table-box wide"),
+        (16, "table-box wide wider"),
+        (23, "table-box wide wider widest"),
+    ],
 )
 def test_a_broad_table_is_marked_for_smaller_print(columns, breadth):
     html, _ = settle([f"<table><tr>{'<td>1</td>' * columns}</tr></table>"])
-    assert f'{breadth}"' in html[0]
+    assert f'class="{breadth}"' in html[0]
 
 
 def test_an_anchor_of_signs_alone_is_still_an_anchor():

@@ -1,8 +1,6 @@
 """The page of a report, read back as a browser would."""
 
-import base64
 import re
-import struct
 
 import nbformat.v4 as v4
 import pytest
@@ -16,21 +14,13 @@ TABLE = "application/vnd.loyalty.table+json"
 HOSTILE = "<script>alert(1)</script>"
 
 
-def _png(width: int, dots_per_metre: int) -> str:
-    """The head of a PNG file: signature, size, resolution."""
-    size = struct.pack(">I4sIIBBBBBI", 13, b"IHDR", width, 10, 8, 2, 0, 0, 0, 0)
-    resolution = struct.pack(">I4sIIBI", 9, b"pHYs", dots_per_metre, dots_per_metre, 1, 0)
-    return base64.b64encode(b"\x89PNG\r\n\x1a\n" + size + resolution).decode()
-
-
 def _shown(data, **metadata):
     return v4.new_output("display_data", data=data, metadata=metadata)
 
 
-def _figure(alt="A falling curve.", *, width=720, dots_per_metre=5906):
-    described = {"image/png": {"alt": alt, "name": "curve"}}
-    data = {"image/png": _png(width, dots_per_metre), "text/plain": "<Figure>"}
-    return _shown(data, **described)
+def _figure(alt="A falling curve.", **size):
+    described = {"image/png": {"alt": alt, "name": "curve", **size}}
+    return _shown({"image/png": "iVBORw0KGgo=\n", "text/plain": "<Figure>"}, **described)
 
 
 def _finding(sentence, name="retention"):
@@ -166,9 +156,13 @@ def test_the_language_of_the_page_can_be_named():
 
 
 def test_a_figure_keeps_its_drawn_size_and_its_description():
-    # 1,125 pixels at 150 dots an inch (5,906 a metre) are 7.5 inches: 7.5 x 96 = 720 CSS pixels.
-    image = _page(_figure("Members stay longer.", width=1125)).figure.img
+    image = _page(_figure("Members stay longer.", width=720, height=400)).figure.img
     assert (image["width"], image["alt"]) == ("720", "Members stay longer.")
+    assert image["src"] == "data:image/png;base64,iVBORw0KGgo="
+
+
+def test_a_figure_whose_size_is_not_said_has_its_natural_one():
+    assert not _page(_figure()).figure.img.has_attr("width")
 
 
 def test_a_finding_stands_where_it_was_found_and_at_the_top():

@@ -8,9 +8,7 @@ escape by itself, it reads the user's own Jupyter settings, and importing it tak
 
 from __future__ import annotations
 
-import base64
 import re
-import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -142,11 +140,8 @@ def _output_block(output: NotebookNode) -> Iterator[Block]:
     if _FINDING in data:
         yield Block("finding", data[_FINDING]["sentence"])
     elif kind:
-        encoded = "".join(data[kind].split())
-        source = f"data:{kind};base64,{encoded}"
-        yield Block(
-            "figure", _alt(output), source, _width(encoded) if kind == "image/png" else None
-        )
+        source = f"data:{kind};base64,{''.join(data[kind].split())}"
+        yield Block("figure", _alt(output), source, _width(output))
     elif "text/html" in data:
         yield Block("html", data["text/html"])
     elif "text/markdown" in data:
@@ -164,17 +159,9 @@ def _alt(output: NotebookNode) -> str:
     return str(described.get("alt", "")).strip()
 
 
-def _width(encoded: str) -> int | None:
-    """Return the width of a PNG in CSS pixels, so that text in figures keeps its drawn size."""
-    head = base64.b64decode(encoded[:400])
-    if head[:8] != b"\x89PNG\r\n\x1a\n":
-        return None
-    pixels = struct.unpack(">I", head[16:20])[0]
-    at = head.find(b"pHYs")
-    if at < 0 or len(head) < at + 13 or head[at + 12] != 1:
-        return int(pixels)
-    dots_per_metre = struct.unpack(">I", head[at + 4 : at + 8])[0]
-    return round(pixels * 96 / (dots_per_metre * 0.0254)) if dots_per_metre else int(pixels)
+def _width(output: NotebookNode) -> int | None:
+    width = output.metadata.get(_image(output.data), {}).get("width")
+    return width if isinstance(width, int) else None
 
 
 def summarise_checks(checks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
