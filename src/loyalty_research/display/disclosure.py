@@ -1,0 +1,244 @@
+"""Disclosure control: what may leave the organisation tells nothing about a single patient.
+
+Counts from 1 to the threshold are hidden, the others are rounded, rates are made again from the
+rounded counts, and curves keep only those steps behind which stand enough patients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.special import ndtri
+
+from loyalty_research.display.tidy import as_list, as_pandas, require_audience, require_columns
+from loyalty_research.errors import UsageError
+
+THRESHOLD = 7
+BASE = 5
+# What an estimator says beside its counts, and could betray a hidden one.
+_TELLING = ("estimate", "std_error", "conf_low", "conf_high", "p_value")
+CURVE_COUNTS = ("n_at_risk", "n_events", "n_censored")
+
+
+def suppress_small_counts(
+    table: Any,
+    *,
+    counts: Sequence[str],
+    rates: Mapping[str, tuple[str, str]] | None = None,
+    by: str | Sequence[str] | None = None,
+    audience: str = "publish",
+    threshold: int = THRESHOLD,
+    base: int = BASE,
+) -> pd.DataFrame:
+    """Return the table as it may be published, with `suppressed` (hidden counts of a row) added.
+
+    Zero stays zero: that nobody is there tells nothing about somebody who is.
+
+    Args:
+        table: one row a cell group, whole numbers in the count columns.
+        counts: the columns that count patients or visits.
+        rates: shares to make again from rounded counts, as `{rate: (numerator, denominator)}`; when
+            `estimate` is among them its `conf_low` and `conf_high` become Wilson's.
+        by: columns within which a count adds up to a total that readers also see; a count hidden
+            alone there is joined by the next smallest. `[]` makes the whole table one such group.
+        audience: "publish"; with "internal" the table comes back as it is.
+        threshold: the largest count that is hidden.
+        base: the others are rounded to its multiples.
+
+    Returns:
+        A new table. A row with a hidden count loses its estimate, interval, error and p value.
+
+    Raises:
+        UsageError: a column is missing, a count is negative, or the base exceeds the threshold + 1.
+
+    Source: secondary suppression and rounding as in Hundepool et al., Statistical Disclosure
+    Control (2012), chapter 4; Wilson's interval: Wilson, JASA 22 (1927) 209.
+
+    Examples:
+        >>> table = pd.DataFrame({"site": ["A", "B", "C"], "n": [3, 23, 0]})
+        >>> suppress_small_counts(table, counts=["n"])["n"].tolist()
+        [<NA>, 25, 0]
+        >>> count_suppressed(suppress_small_counts(table, counts=["n"]))
+        1
+    """
+    shown = as_pandas(table)
+    _check(shown, counts, rates, threshold, base)
+    if require_audience(audience) == "internal":
+        return shown
+    hidden = pd.DataFrame({name: _is_small(shown[name], threshold) for name in counts})
+    if by is not None:
+        hidden = hidden | _second_cells(shown, hidden, as_list(by))
+    for name in counts:
+        shown[name] = _round(shown[name], base).mask(hidden[name])
+    shown["suppressed"] = hidden.sum(axis=1).astype(int)
+    return _refresh_rates(shown, rates or {})
+
+
+def suppress_curve(
+    curve: Any,
+    *,
+    by: str | Sequence[str] | None = None,
+    audience: str = "publish",
+    threshold: int = THRESHOLD,
+    base: int = BASE,
+) -> pd.DataFrame:
+    """Return the curve with only those steps that enough patients share.
+
+    A step is kept once more than `threshold` events, or none at all with more than `threshold`
+    censorings, have gathered since the last kept one, and as many patients remain. So a published
+    step comes late rather than early, no day belongs to a single patient, and the last stretch of
+    a curve that a few patients carry is left out.
+
+    Args:
+        curve: one row per group and time, with the columns of a curve.
+        by: the grouping columns.
+        audience: "publish"; with "internal" the curve comes back as it is.
+        threshold: the largest number of patients that is too small to show.
+        base: counts are rounded to its multiples.
+
+    Returns:
+        A new curve: counts since the last kept step, rounded; estimate and limits at the kept times
+        to three decimals; no standard error (it would give back the exact counts); `suppressed`.
+
+    Raises:
+        UsageError: a column is missing.
+
+    Examples:
+        >>> curve = pd.DataFrame({
+        ...     "time": [0, 5, 6], "n_at_risk": [60, 60, 57], "n_events": [0, 3, 9],
+        ...     "n_censored": [0, 0, 0], "estimate": [1, 0.95, 0.8], "std_error": 0.03,
+        ...     "conf_low": 0.7, "conf_high": 1.0, "conf_level": 0.95})
+        >>> suppress_curve(curve)[["time", "n_at_risk", "n_events", "estimate"]].values.tolist()
+        [[0, 60, 0, 1.0], [6, 55, 10, 0.8]]
+    """
+    shown = as_pandas(curve)
+    require_columns(shown, ["time", *CURVE_COUNTS, "estimate"], what="the curve")
+    if require_audience(audience) == "internal":
+        return shown
+    groups = as_list(by)
+    parts = shown.groupby(groups, sort=False, dropna=False) if groups else [((), shown)]
+    kept = [_thin(part.sort_values("time"), threshold) for _, part in parts]
+    thinned = pd.concat(kept, ignore_index=True) if kept else shown
+    published = suppress_small_counts(thinned, counts=CURVE_COUNTS, threshold=threshold, base=base)
+    # A hidden count beside a kept step does not hide the step: enough patients stand behind it.
+    for name in ("estimate", "conf_low", "conf_high"):
+        if name in thinned.columns:
+            published[name] = thinned[name].astype(float).round(3)
+    return published.assign(std_error=np.nan) if "std_error" in thinned.columns else published
+
+
+def count_suppressed(*tables: pd.DataFrame) -> int:
+    """Return how many counts were hidden in these tables.
+
+    Args:
+        tables: as `suppress_small_counts` or `suppress_curve` returned them; a table for the
+            internal audience has nothing hidden.
+
+    Examples:
+        >>> count_suppressed(pd.DataFrame({"n": [5]}))
+        0
+    """
+    return sum(int(table["suppressed"].sum()) for table in tables if "suppressed" in table.columns)
+
+
+def _check(
+    table: pd.DataFrame,
+    counts: Sequence[str],
+    rates: Mapping[str, tuple[str, str]] | None,
+    threshold: int,
+    base: int,
+) -> None:
+    used = [*counts, *(name for pair in (rates or {}).values() for name in pair)]
+    require_columns(table, dict.fromkeys(used), what="the table")
+    # A larger base would round a shown count down to a zero that is none.
+    if threshold < 0 or not 1 <= base <= threshold + 1:
+        raise UsageError("threshold must be 0 or more, and base from 1 to threshold + 1")
+    for name in counts:
+        if (pd.to_numeric(table[name]) < 0).any():
+            raise UsageError(f"{name} has negative values; name only columns that count")
+
+
+def _is_small(counts: pd.Series, threshold: int) -> pd.Series:
+    numbers = pd.to_numeric(counts).astype("Float64")
+    return ((numbers > 0) & (numbers < threshold + 1)).fillna(False).astype(bool)
+
+
+def _round(counts: pd.Series, base: int) -> pd.Series:
+    numbers = pd.to_numeric(counts).astype("Float64")
+    return (((numbers + base / 2) // base) * base).astype("Int64")
+
+
+def _second_cells(table: pd.DataFrame, hidden: pd.DataFrame, groups: list[str]) -> pd.DataFrame:
+    second = pd.DataFrame(False, index=hidden.index, columns=hidden.columns)
+    parts = table.groupby(groups, dropna=False) if groups else [((), table)]
+    for _, part in parts:
+        for name in hidden.columns:
+            shown = pd.to_numeric(part[name])[~hidden.loc[part.index, name]]
+            if hidden.loc[part.index, name].sum() == 1 and (shown > 0).any():
+                second.loc[shown[shown > 0].idxmin(), name] = True
+    return second
+
+
+def _refresh_rates(table: pd.DataFrame, rates: Mapping[str, tuple[str, str]]) -> pd.DataFrame:
+    table = table.copy()
+    for name in _TELLING:
+        if name in table.columns:
+            table[name] = table[name].mask(table["suppressed"] > 0)
+    for rate, (numerator, denominator) in rates.items():
+        part, whole = (table[name].astype("Float64") for name in (numerator, denominator))
+        table[rate] = (part / whole.mask(whole == 0)).astype(float)
+        if rate == "estimate":
+            table = _refresh_interval(table, whole.astype(float))
+    return table
+
+
+def _refresh_interval(table: pd.DataFrame, whole: pd.Series) -> pd.DataFrame:
+    """Replace the limits by Wilson's, from the rounded counts."""
+    level = table["conf_level"] if "conf_level" in table.columns else np.nan
+    z2 = ndtri(0.5 + np.asarray(level, dtype=float) / 2) ** 2
+    share, n = table["estimate"], whole.mask(whole == 0)
+    centre = (share + z2 / (2 * n)) / (1 + z2 / n)
+    half = np.sqrt(z2 * share * (1 - share) / n + z2**2 / (4 * n**2)) / (1 + z2 / n)
+    limits = {
+        "conf_low": (centre - half).clip(lower=0),
+        "conf_high": (centre + half).clip(upper=1),
+        "std_error": np.nan,
+        "p_value": np.nan,
+    }
+    return table.assign(**{name: v for name, v in limits.items() if name in table.columns})
+
+
+def _thin(part: pd.DataFrame, threshold: int) -> pd.DataFrame:
+    """Return one group's kept rows, beginning at time 0 where everybody is still there."""
+    kept: list[pd.Series] = [_origin(part, threshold)]
+    events = censored = 0
+    for _, row in part.iterrows():
+        events, censored = events + row["n_events"], censored + row["n_censored"]
+        remaining = row["n_at_risk"] - row["n_events"]
+        enough = events > threshold or (events == 0 and censored > threshold)
+        if enough and (remaining == 0 or remaining > threshold):
+            kept.append(row.copy())
+            kept[-1][["n_events", "n_censored"]] = [events, censored]
+            events = censored = 0
+    return _tidy_thinned(kept, part)
+
+
+def _origin(part: pd.DataFrame, threshold: int) -> pd.Series:
+    origin = part.iloc[0].copy()
+    n = part["n_events"].sum() + part["n_censored"].sum()
+    known = 1.0 if n > threshold else np.nan
+    origin[["time", "n_events", "n_censored"]] = 0
+    for name in ("estimate", "conf_low", "conf_high"):
+        if name in origin.index:
+            origin[name] = known
+    return origin
+
+
+def _tidy_thinned(kept: list[pd.Series], part: pd.DataFrame) -> pd.DataFrame:
+    # A day 0 with events enough of its own replaces the origin.
+    rows = kept[1:] if len(kept) > 1 and kept[1]["time"] == 0 else kept
+    table = pd.DataFrame(rows).reset_index(drop=True)
+    return table.astype({"time": part["time"].dtype}).infer_objects()

@@ -1,0 +1,368 @@
+"""Result tables worded for readers: rounded, named, with intervals in words.
+
+Each function takes a result at full precision and returns it worded (`words`), with the numbers
+kept beside it (`numbers`). With `audience="publish"` small counts are hidden first.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from loyalty_research.display.disclosure import suppress_small_counts
+from loyalty_research.display.lookup import curve_at
+from loyalty_research.display.tidy import (
+    as_list,
+    as_pandas,
+    column_label,
+    group_label,
+    require_columns,
+)
+from loyalty_research.display.worded import SUPPRESSED, WordedTable, word_table
+from loyalty_research.display.words import (
+    MISSING,
+    format_count,
+    format_interval,
+    format_level,
+    format_percent,
+    format_share,
+    is_missing,
+)
+
+ATTRITION_COLUMNS = ("step", "criterion", "n_before", "n_excluded", "n_after")
+TRIANGLE_COLUMNS = ("cohort", "period", "n_patients", "n_retained", "estimate")
+CHECK_COLUMNS = ("check", "statistic", "threshold", "passed", "gating", "message")
+_QUANTILE_COLUMNS = ("q", "estimate", "conf_low", "conf_high", "conf_level", "n", "n_events")
+EVERYBODY = "All patients"
+_NOT_REACHED = "not reached"
+
+
+def attrition_table(
+    attrition: Any, *, labels: Mapping[Any, str] | None = None, audience: str = "internal"
+) -> WordedTable:
+    """Word who was left out at each step, with the share of those still there before it.
+
+    Args:
+        attrition: one row per criterion: step, criterion, n_before, n_excluded, n_after.
+        labels: names for readers by criterion.
+        audience: "publish" hides small counts.
+
+    Raises:
+        UsageError: a column is missing.
+
+    Examples:
+        >>> attrition = pd.DataFrame({"step": [0, 1], "criterion": ["all", "adult"],
+        ...     "n_before": [8000, 8000], "n_excluded": [0, 1200], "n_after": [8000, 6800]})
+        >>> attrition_table(attrition).words.values.tolist()
+        [['0', 'All patients', '–', '8,000'], ['1', 'Adult', '1,200 (15.0 %)', '6,800']]
+    """
+    numbers = publish_attrition(attrition, audience=audience)
+    hidden = _hidden(numbers)
+    words = {
+        "Step": [format_count(step) for step in numbers["step"]],
+        "Criterion": [criterion_label(name, labels=labels) for name in numbers["criterion"]],
+        "Left out": [
+            MISSING if step == 0 else format_share(n, before, missing=gone)
+            for step, n, before, gone in zip(
+                numbers["step"], numbers["n_excluded"], numbers["n_before"], hidden, strict=True
+            )
+        ],
+        "Remaining": _counts(numbers["n_after"], hidden),
+    }
+    return WordedTable(numbers, pd.DataFrame(words, dtype=object))
+
+
+def criterion_label(criterion: Any, *, labels: Mapping[Any, str] | None = None) -> str:
+    """Return a criterion's name for readers; the step before all criteria is "All patients".
+
+    Examples:
+        >>> criterion_label("all"), criterion_label("seen_in_2024")
+        ('All patients', 'Seen in 2024')
+    """
+    everybody = {"all": EVERYBODY}
+    return column_label(str(criterion), labels={**everybody, **(labels or {})})
+
+
+def publish_attrition(attrition: Any, *, audience: str) -> pd.DataFrame:
+    """Return the attrition as this audience may see it.
+
+    Examples:
+        >>> publish_attrition(pd.DataFrame({"step": [0], "criterion": ["all"], "n_before": [33],
+        ...     "n_excluded": [0], "n_after": [33]}), audience="publish")["n_after"].tolist()
+        [35]
+    """
+    table = as_pandas(attrition)
+    require_columns(table, ATTRITION_COLUMNS, what="the attrition")
+    counts = ["n_before", "n_excluded", "n_after"]
+    return suppress_small_counts(table, counts=counts, audience=audience)
+
+
+def retention_table(
+    curve: Any,
+    *,
+    times: Sequence[int],
+    by: str | Sequence[str] | None = None,
+    labels: Mapping[Any, str] | None = None,
+    audience: str = "internal",
+    unit: str = "day",
+    kept: str = "still coming",
+    lost: str = "lapsed",
+) -> WordedTable:
+    """Word how many were still coming at chosen times, with interval and number at risk.
+
+    Args:
+        curve: one row per group and distinct time, with the columns of a curve.
+        times: in the curve's unit.
+        by: the grouping columns of the curve.
+        labels: names for readers by column or by group.
+        audience: "publish" thins the curve, hides small counts and rounds the others.
+        unit: the curve's unit of time, singular.
+        kept: what the curve's estimate says of a patient.
+        lost: what the curve's event is.
+
+    Raises:
+        UsageError: a column is missing, or a time repeats because `by` lacks a group.
+
+    Examples:
+        >>> curve = pd.DataFrame({
+        ...     "time": [0, 365], "n_at_risk": [6214, 4000], "n_events": [0, 50],
+        ...     "n_censored": [2214, 3950], "estimate": [1, 0.552], "conf_low": [1, 0.54],
+        ...     "conf_high": [1, 0.564], "conf_level": 0.95})
+        >>> retention_table(curve, times=[365]).words.T[0].to_dict()
+        {'Day': '365', 'Still coming (95 % interval)': '55.2 % (54.0 to 56.4)', 'At risk': \
+'4,000', 'Lapsed so far': '50', 'Censored so far': '6,164'}
+    """
+    numbers = curve_at(curve, times=times, by=by, audience=audience)
+    hidden = _hidden(numbers)
+    words = {
+        **_group_words(numbers, as_list(by), labels),
+        column_label(unit): [format_count(time) for time in numbers["time"]],
+        f"{column_label(kept)} ({_level(numbers)} interval)": _intervals(numbers),
+        "At risk": _counts(numbers["n_at_risk"], hidden),
+        f"{column_label(lost)} so far": _counts(numbers["n_events_so_far"], hidden),
+        "Censored so far": _counts(numbers["n_censored_so_far"], hidden),
+    }
+    return WordedTable(numbers, pd.DataFrame(words, dtype=object))
+
+
+def triangle_table(
+    triangle: Any, *, audience: str = "internal", digits: int = 0, unobserved: str = MISSING
+) -> WordedTable:
+    """Word a retention triangle: one row a cohort, one column a period since the first visit.
+
+    Args:
+        triangle: one row per cohort and period: cohort, period, n_patients, n_retained, estimate.
+        audience: "publish" hides small counts and makes the shares again from rounded ones.
+        digits: decimals of the percentages.
+        unobserved: what stands in a cell that the data cannot know yet.
+
+    Raises:
+        UsageError: a column is missing.
+
+    Examples:
+        >>> triangle = pd.DataFrame({"cohort": [pd.Timestamp("2024-01-01")] * 2, "period": [0, 1],
+        ...     "n_patients": 40, "n_retained": [40, None], "estimate": [1.0, None]})
+        >>> triangle_table(triangle).words.values.tolist()
+        [['2024-01', '40', '100 %', '–']]
+    """
+    numbers = publish_triangle(triangle, audience=audience)
+    hidden = _hidden(numbers, otherwise=unobserved)
+    cells = [
+        format_percent(share, digits=digits, missing=gone)
+        for share, gone in zip(numbers["estimate"], hidden, strict=True)
+    ]
+    wide = numbers.assign(cell=cells).pivot_table(
+        index="cohort", columns="period", values="cell", aggfunc="first"
+    )
+    sizes = numbers.groupby("cohort")["n_patients"].first().reindex(wide.index)
+    words = {
+        "Cohort": cohort_labels(wide.index),
+        "Patients": [format_count(n, missing=SUPPRESSED) for n in sizes],
+        **{str(period): wide[period].fillna(unobserved).tolist() for period in wide.columns},
+    }
+    return WordedTable(numbers, pd.DataFrame(words, dtype=object))
+
+
+def publish_triangle(triangle: Any, *, audience: str) -> pd.DataFrame:
+    """Return the triangle as this audience may see it.
+
+    Examples:
+        >>> publish_triangle(pd.DataFrame({"cohort": ["a"], "period": [0], "n_patients": [33],
+        ...     "n_retained": [3], "estimate": [0.1]}), audience="publish")["n_retained"].tolist()
+        [<NA>]
+    """
+    table = as_pandas(triangle)
+    require_columns(table, TRIANGLE_COLUMNS, what="the triangle")
+    return suppress_small_counts(
+        table,
+        counts=["n_patients", "n_retained"],
+        rates={"estimate": ("n_retained", "n_patients")},
+        audience=audience,
+    )
+
+
+def cohort_labels(cohorts: Sequence[Any] | pd.Index) -> list[str]:
+    """Return names for cohorts: the month when all begin on a first of the month, else the day.
+
+    Examples:
+        >>> cohort_labels([dt.date(2024, 1, 1), dt.date(2024, 2, 1)])
+        ['2024-01', '2024-02']
+        >>> cohort_labels([dt.date(2024, 1, 1), dt.date(2024, 1, 8)])
+        ['2024-01-01', '2024-01-08']
+    """
+    if not all(isinstance(c, dt.date) for c in cohorts):
+        return [group_label(c) for c in cohorts]
+    monthly = all(c.day == 1 for c in cohorts)
+    return [c.strftime("%Y-%m" if monthly else "%Y-%m-%d") for c in cohorts]
+
+
+def quantile_table(
+    quantiles: Any,
+    *,
+    by: str | Sequence[str] | None = None,
+    labels: Mapping[Any, str] | None = None,
+    audience: str = "internal",
+    unit: str = "days",
+) -> WordedTable:
+    """Word after what time a share of the patients had gone; "not reached" where it never was.
+
+    Args:
+        quantiles: one row per group and q: q, estimate, conf_low, conf_high, conf_level, n,
+            n_events.
+        by: the grouping columns.
+        labels: names for readers by column or by group.
+        audience: "publish" hides small counts.
+        unit: the unit of time, plural.
+
+    Raises:
+        UsageError: a column is missing.
+
+    Examples:
+        >>> quantiles = pd.DataFrame({"q": [0.5], "estimate": [412.0], "conf_low": [398.0],
+        ...     "conf_high": [None], "conf_level": [0.95], "n": [6214], "n_events": [3107]})
+        >>> quantile_table(quantiles).words.values.tolist()
+        [['Half (the median)', '412 (398 to not reached)', '6,214', '3,107']]
+    """
+    numbers = as_pandas(quantiles)
+    require_columns(numbers, [*as_list(by), *_QUANTILE_COLUMNS], what="the quantiles")
+    numbers = suppress_small_counts(numbers, counts=["n", "n_events"], audience=audience)
+    hidden = _hidden(numbers)
+    words = {
+        **_group_words(numbers, as_list(by), labels),
+        "Share gone": [_share_gone(q) for q in numbers["q"]],
+        f"Time in {unit} ({_level(numbers)} interval)": _times(numbers, hidden),
+        "Patients": _counts(numbers["n"], hidden),
+        "Events": _counts(numbers["n_events"], hidden),
+    }
+    return WordedTable(numbers, pd.DataFrame(words, dtype=object))
+
+
+def facts_table(facts: Any, *, audience: str = "internal") -> WordedTable:
+    """Word what a study holds: rows and dates of each table.
+
+    Args:
+        facts: one row per table: table, n_rows, first_date, last_date, and what else is there.
+        audience: "publish" hides small counts.
+
+    Raises:
+        UsageError: a column is missing.
+
+    Examples:
+        >>> facts = pd.DataFrame({"table": ["visits"], "n_rows": [93211],
+        ...     "first_date": [dt.date(2021, 1, 4)], "last_date": [dt.date(2024, 12, 31)]})
+        >>> facts_table(facts).words.values.tolist()
+        [['visits', '93,211', '2021-01-04', '2024-12-31']]
+    """
+    table = as_pandas(facts)
+    require_columns(table, ["table", "n_rows"], what="the facts")
+    names = {"n_rows": "rows", "first_date": "first date", "last_date": "last date"}
+    return word_table(
+        suppress_small_counts(table, counts=["n_rows"], audience=audience), labels=names
+    )
+
+
+def checks_table(checks: Any) -> WordedTable:
+    """Word which checks held, and which of them an estimate waits for.
+
+    Args:
+        checks: one row per check: check, statistic, threshold, passed, gating, message.
+
+    Raises:
+        UsageError: a column is missing.
+
+    Examples:
+        >>> checks = pd.DataFrame({"check": ["visits_known"], "statistic": [0], "threshold": [0],
+        ...     "passed": [True], "gating": [True], "message": ["Every visit has a patient."]})
+        >>> checks_table(checks).words.values.tolist()
+        [['Visits known', 'passed', '0', '0', 'yes', 'Every visit has a patient.']]
+    """
+    numbers = as_pandas(checks)
+    require_columns(numbers, CHECK_COLUMNS, what="the checks")
+    plain = word_table(numbers[["statistic", "threshold", "gating"]]).words
+    words = {
+        "Check": [column_label(name) for name in numbers["check"]],
+        "Result": [_result(passed) for passed in numbers["passed"]],
+        "Found": plain["Statistic"],
+        "Limit": plain["Threshold"],
+        "Estimates wait for it": plain["Gating"],
+        "Meaning": numbers["message"].fillna("").astype(str),
+    }
+    return WordedTable(numbers, pd.DataFrame(words, dtype=object))
+
+
+def _result(passed: Any) -> str:
+    if is_missing(passed):
+        return "for information"
+    return "passed" if passed else "FAILED"
+
+
+def _hidden(numbers: pd.DataFrame, *, otherwise: str = MISSING) -> list[str]:
+    """Return what to write for a missing count of each row: hidden on purpose, or not there."""
+    if SUPPRESSED not in numbers.columns:
+        return [otherwise] * len(numbers)
+    return [SUPPRESSED if cells > 0 else otherwise for cells in numbers[SUPPRESSED]]
+
+
+def _counts(column: pd.Series, hidden: list[str]) -> list[str]:
+    return [format_count(n, missing=gone) for n, gone in zip(column, hidden, strict=True)]
+
+
+def _level(numbers: pd.DataFrame) -> str:
+    levels = numbers["conf_level"].dropna().unique()
+    return format_level(levels[0]) if len(levels) == 1 else "confidence"
+
+
+def _intervals(numbers: pd.DataFrame) -> list[str]:
+    limits = numbers[["estimate", "conf_low", "conf_high"]]
+    return [format_interval(*row) for row in limits.itertuples(index=False)]
+
+
+def _times(numbers: pd.DataFrame, hidden: list[str]) -> list[str]:
+    limits = numbers[["estimate", "conf_low", "conf_high"]].itertuples(index=False)
+    return [
+        (SUPPRESSED if gone == SUPPRESSED else _NOT_REACHED)
+        if is_missing(row[0])
+        else format_interval(*row, percent=False, digits=_digits(row[0]), open_end=_NOT_REACHED)
+        for row, gone in zip(limits, hidden, strict=True)
+    ]
+
+
+def _digits(value: float) -> int:
+    # The midpoint of a flat piece can fall on half a day.
+    return 0 if float(value).is_integer() else 1
+
+
+def _share_gone(q: float) -> str:
+    return "Half (the median)" if q == 0.5 else format_percent(q, digits=0)
+
+
+def _group_words(
+    numbers: pd.DataFrame, groups: list[str], labels: Mapping[Any, str] | None
+) -> dict[str, list[str]]:
+    return {
+        column_label(name, labels=labels): [group_label(v, labels=labels) for v in numbers[name]]
+        for name in groups
+    }

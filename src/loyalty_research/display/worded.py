@@ -1,0 +1,124 @@
+"""A table worded for readers, kept together with the numbers it words."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from loyalty_research.display.tidy import as_pandas, column_label
+from loyalty_research.display.words import MISSING, format_value, is_missing
+
+SUPPRESSED = "suppressed"
+# A cell of figures: a sign, a digit, and no ISO date.
+_FIGURES = re.compile(r"^[<>−-]?\d(?!\d{3}-\d\d)")
+
+
+@dataclass(frozen=True)
+class WordedTable:
+    """What a reader sees (`words`, all text) beside the numbers behind it (`numbers`)."""
+
+    numbers: pd.DataFrame
+    words: pd.DataFrame
+
+    def _repr_html_(self) -> str:
+        return table_html(self.words)
+
+
+def word_table(
+    table: Any, *, labels: Mapping[Any, str] | None = None, missing: str = MISSING
+) -> WordedTable:
+    """Word any result table by the kind of each cell.
+
+    Args:
+        table: a result table at full precision.
+        labels: names for readers by column.
+        missing: what stands where there is no value; where `suppressed` says that a count of the
+            row was hidden, the cell says so instead.
+
+    Examples:
+        >>> table = pd.DataFrame({"site": ["North"], "n_patients": [6214], "estimate": [None]})
+        >>> word_table(table).words.values.tolist()
+        [['North', '6,214', '–']]
+    """
+    numbers = as_pandas(table)
+    hidden = numbers.get(SUPPRESSED, pd.Series(0, index=numbers.index)).fillna(0) > 0
+    words = {
+        column_label(name, labels=labels): [
+            format_value(value, missing=SUPPRESSED if gone else missing)
+            for value, gone in zip(numbers[name], hidden, strict=True)
+        ]
+        for name in numbers.columns
+        if name != SUPPRESSED
+    }
+    return WordedTable(numbers, pd.DataFrame(words, dtype=object))
+
+
+def table_html(words: pd.DataFrame, *, caption: str = "") -> str:
+    """Return a plain table in HTML with its caption, for the page as for a screen reader.
+
+    Args:
+        words: one text a cell; the first column names the row.
+        caption: what the table shows.
+
+    Examples:
+        >>> print(table_html(pd.DataFrame({"Site": ["<b>"], "N": ["12"]}), caption="Visits"))
+        <table class="loyalty-table">
+        <caption>Visits</caption>
+        <thead><tr><th scope="col" style="text-align:left">Site</th>\
+<th scope="col" class="number">N</th></tr></thead>
+        <tbody>
+        <tr><th scope="row" style="text-align:left">&lt;b&gt;</th><td class="number">12</td></tr>
+        </tbody>
+        </table>
+    """
+    numeric = [False, *(_is_numeric(words.iloc[:, i]) for i in range(1, words.shape[1]))]
+    head = "".join(
+        _cell("th", name, number, ' scope="col"')
+        for name, number in zip(words.columns, numeric, strict=True)
+    )
+    rows = [_row(cells, numeric) for cells in words.itertuples(index=False, name=None)]
+    empty = f'<tr><td colspan="{len(words.columns)}" class="missing">no rows</td></tr>'
+    return "\n".join(
+        [
+            '<table class="loyalty-table">',
+            *([f"<caption>{html.escape(caption)}</caption>"] if caption else []),
+            f"<thead><tr>{head}</tr></thead>",
+            "<tbody>",
+            *(rows or [empty]),
+            "</tbody>",
+            "</table>",
+        ]
+    )
+
+
+def _is_numeric(column: Iterable[Any]) -> bool:
+    cells = [str(cell) for cell in column if not _says_nothing(cell)]
+    return bool(cells) and all(_FIGURES.match(cell) for cell in cells)
+
+
+def _says_nothing(cell: Any) -> bool:
+    return (
+        is_missing(cell) or str(cell) in {MISSING, SUPPRESSED, ""} or str(cell).startswith("not ")
+    )
+
+
+def _row(cells: tuple[Any, ...], numeric: list[bool]) -> str:
+    first, *rest = cells
+    stub = _cell("th", first, False, ' scope="row"')
+    others = [_cell("td", v, number) for v, number in zip(rest, numeric[1:], strict=True)]
+    return f"<tr>{stub}{''.join(others)}</tr>"
+
+
+def _cell(tag: str, value: Any, number: bool, scope: str = "") -> str:
+    kinds = ["number"] if number else []
+    if tag == "td" and _says_nothing(value):
+        kinds.append("missing")
+    class_ = f' class="{" ".join(kinds)}"' if kinds else ""
+    # JupyterLab aligns every cell to the right unless the cell itself says otherwise.
+    style = "" if number else ' style="text-align:left"'
+    return f"<{tag}{scope}{class_}{style}>{html.escape(str(value))}</{tag}>"
