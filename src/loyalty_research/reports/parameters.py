@@ -1,0 +1,230 @@
+"""The parameters of each report, refused when unknown, ill-typed or out of bounds.
+
+A notebook's `parameters` cell and its model here say the same names and defaults; a test holds them
+equal. Values reach a notebook only through its model, so that `site = "0012"` stays a text.
+"""
+
+from __future__ import annotations
+
+import ast
+import datetime as dt
+import difflib
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import nbformat
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+
+from loyalty_research.errors import UsageError
+
+LONGEST_NAME = 64
+
+Parameters = TypeVar("Parameters", bound="ReportParameters")
+
+
+def _iso_text(value: object) -> object:
+    # TOML has native dates; a notebook gets the ISO text, which papermill can write as a literal.
+    return value.isoformat() if type(value) is dt.date else value
+
+
+def _is_iso_date(value: str) -> str:
+    if value and dt.date.fromisoformat(value).isoformat() != value:
+        raise ValueError("write the date as YYYY-MM-DD")
+    return value
+
+
+def _is_plain_name(value: str) -> str:
+    allowed = all(letter.isalnum() or letter in "-_. " for letter in value)
+    if not allowed or value.startswith((".", " ")) or value.endswith((".", " ")):
+        raise ValueError(
+            "may hold letters, digits, spaces, '-', '_' and '.', and neither starts nor ends with "
+            "a dot or a space"
+        )
+    return value
+
+
+IsoDate = Annotated[str, BeforeValidator(_iso_text), AfterValidator(_is_iso_date)]
+PlainName = Annotated[str, Field(max_length=LONGEST_NAME), AfterValidator(_is_plain_name)]
+Days = Annotated[int, Field(ge=1, le=7300)]
+DayList = Annotated[list[Days], Field(min_length=1, max_length=12)]
+
+
+class ReportParameters(BaseModel):
+    """What every report takes: which study, which site, since when, for whom."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    data: str = Field("../data/example", min_length=1, description="folder or file of the study")
+    site: PlainName = Field("", description="facility_id of one clinic; empty for all")
+    entry_start: IsoDate = Field("", description="first index date studied; empty for all")
+    entry_end: IsoDate = Field("", description="last index date studied; empty for all")
+    washout_days: int = Field(
+        0, ge=0, le=3650, description="days without a visit before an index visit counts as new"
+    )
+    conf_level: float = Field(0.95, gt=0.5, lt=1, description="level of all intervals")
+    audience: Literal["internal", "publish"] = Field(
+        "internal", description="publish suppresses counts from 1 to 7 and rounds the rest to 5"
+    )
+
+    @model_validator(mode="after")
+    def _entry_window_runs_forwards(self) -> ReportParameters:
+        if self.entry_start and self.entry_end and self.entry_end < self.entry_start:
+            raise ValueError("entry_end lies before entry_start")
+        return self
+
+
+class DataAndCohortParameters(ReportParameters):
+    """The parameters of 01_data_and_cohort."""
+
+    minimum_days: int = Field(
+        180, ge=0, le=7300, description="days of possible follow-up a patient must have"
+    )
+    lookback_days: Days = Field(365, description="days before the index date that baseline covers")
+
+
+class RetentionParameters(ReportParameters):
+    """The parameters of 02_retention."""
+
+    lapse_days: Days = Field(180, description="a patient without a visit for longer has lapsed")
+    lapse_windows: DayList = Field(
+        [90, 180, 365], description="windows compared in the sensitivity"
+    )
+    report_days: DayList = Field([30, 90, 180, 365, 730], description="days the table states")
+    period: Literal["week", "month", "quarter"] = Field("quarter", description="triangle's period")
+    segment: PlainName = Field("sex", description="column of patients that splits the curve")
+
+    @model_validator(mode="after")
+    def _windows_hold_the_main_one(self) -> RetentionParameters:
+        if self.lapse_days not in self.lapse_windows:
+            raise ValueError("lapse_windows must hold lapse_days, so that the main result is in it")
+        return self
+
+
+def close_match(name: str, known: Sequence[str]) -> str:
+    """Return `; did you mean 'x'?` when a known name is near, else nothing.
+
+    Examples:
+        >>> close_match("lapse_day", ["lapse_days", "site"])
+        "; did you mean 'lapse_days'?"
+    """
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean '{near[0]}'?" if near else ""
+
+
+def _faults(error: ValidationError, model: type[BaseModel]) -> list[str]:
+    lines = []
+    for fault in error.errors(include_url=False, include_input=False):
+        name = ".".join(map(str, fault["loc"])) or "parameters"
+        if fault["type"] == "extra_forbidden":
+            lines.append(f"{name} is not a parameter{close_match(name, list(model.model_fields))}")
+        else:
+            lines.append(f"{name}: {fault['msg'].removeprefix('Value error, ')}")
+    return lines
+
+
+def _refuse(error: ValidationError, model: type[BaseModel], source: str) -> UsageError:
+    return UsageError("\n  ".join([f"{source}:", *_faults(error, model)]))
+
+
+def parameters_from_text(
+    model: type[Parameters], assignments: Sequence[str], *, base: Mapping[str, Any] | None = None
+) -> Parameters:
+    """Return the parameters given as `NAME=VALUE` texts, over those of `base`.
+
+    Args:
+        model: the report's parameter model.
+        assignments: texts such as `lapse_days=90`; a list is written `90,180,365`.
+        base: typed values that the texts override, such as those of a TOML file.
+
+    Raises:
+        UsageError: a text without `=`, an unknown name, or a value that does not fit; all listed.
+
+    Examples:
+        >>> parameters_from_text(RetentionParameters, ["site=0012", "lapse_windows=90,180"]).site
+        '0012'
+    """
+    texts: dict[str, Any] = {}
+    for assignment in assignments:
+        name, equals, value = assignment.partition("=")
+        if not equals:
+            raise UsageError(f"-p {assignment}: write NAME=VALUE")
+        is_list = name in model.model_fields and "list" in str(model.model_fields[name].annotation)
+        texts[name] = [item.strip() for item in value.split(",")] if is_list else value
+    try:
+        # Each text is read as its field's type; unknown names are refused here too.
+        return model.model_validate({**(base or {}), **texts})
+    except ValidationError as error:
+        raise _refuse(error, model, "parameters") from None
+
+
+def parameters_from_values(
+    model: type[Parameters], values: Mapping[str, Any], *, source: str = "parameters"
+) -> Parameters:
+    """Return the parameters given as typed values, as a TOML file holds them.
+
+    Args:
+        model: the report's parameter model.
+        values: name -> value of the right type; `"90"` is refused where 90 is meant.
+        source: where the values come from, for the message.
+
+    Raises:
+        UsageError: every unknown name and every value that does not fit, all at once.
+
+    Examples:
+        >>> parameters_from_values(RetentionParameters, {"lapse_days": 365}).lapse_days
+        365
+    """
+    try:
+        return model.model_validate(dict(values), strict=True)
+    except ValidationError as error:
+        raise _refuse(error, model, source) from None
+
+
+def read_parameter_file(path: Path) -> dict[str, Any]:
+    """Return the values of a TOML file of parameters.
+
+    Raises:
+        UsageError: the file is missing or is not TOML (`site = 0012` is not).
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError(f"{path}: there is no such file") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f'{path}: {error}; texts need quotes, as in site = "0012"') from None
+
+
+def notebook_parameters(path: Path) -> dict[str, Any]:
+    """Return names and defaults of a notebook's `parameters` cell, read without running it.
+
+    Raises:
+        UsageError: the notebook has not exactly one cell tagged `parameters`, or the cell holds
+            anything but `name = literal` lines.
+    """
+    notebook = nbformat.read(path, as_version=4)
+    tagged = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
+    if len(tagged) != 1:
+        raise UsageError(f"{path.name}: needs one cell tagged 'parameters', has {len(tagged)}")
+    return dict(_literal(path, node) for node in ast.parse(tagged[0].source).body)
+
+
+def _literal(path: Path, node: ast.stmt) -> tuple[str, Any]:
+    is_plain = isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+    if not is_plain:
+        raise UsageError(f"{path.name}: line {node.lineno} of its parameters is not name = literal")
+    try:
+        return node.targets[0].id, ast.literal_eval(node.value)  # type: ignore[attr-defined]
+    except ValueError:
+        raise UsageError(
+            f"{path.name}: line {node.lineno} of its parameters is not name = literal"
+        ) from None

@@ -1,0 +1,77 @@
+"""The reports there are: each a notebook, a parameter model and the outputs it declares."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+from loyalty_research.data.project import project_file
+from loyalty_research.errors import UsageError
+from loyalty_research.reports.parameters import (
+    DataAndCohortParameters,
+    ReportParameters,
+    RetentionParameters,
+    close_match,
+)
+
+
+@dataclass(frozen=True)
+class Report:
+    """A report: its question, its parameters, and the outputs without which it has failed."""
+
+    name: str
+    question: str
+    model: type[ReportParameters]
+    tables: tuple[str, ...]
+    figures: tuple[str, ...]
+    findings: tuple[str, ...]
+
+    @property
+    def notebook(self) -> Path:
+        """The report's notebook."""
+        return project_file(f"notebooks/{self.name}.ipynb")
+
+
+REPORTS: Mapping[str, Report] = MappingProxyType(
+    {
+        report.name: report
+        for report in (
+            Report(
+                "01_data_and_cohort",
+                "Whose visits do we have, and who is studied?",
+                DataAndCohortParameters,
+                tables=("tables", "checks", "coverage", "attrition", "baseline"),
+                figures=("coverage", "attrition"),
+                findings=("cohort",),
+            ),
+            Report(
+                "02_retention",
+                "How long do patients keep coming back?",
+                RetentionParameters,
+                tables=("attrition", "retention", "curve", "triangle", "windows", "segments"),
+                figures=("triangle", "retention", "windows", "segments"),
+                findings=("retention", "windows"),
+            ),
+        )
+    }
+)
+
+
+def find_report(name: str) -> Report:
+    """Return the report of that name.
+
+    Raises:
+        UsageError: there is none; the nearest name is suggested.
+
+    Examples:
+        >>> find_report("02_retention").question
+        'How long do patients keep coming back?'
+    """
+    if name not in REPORTS:
+        raise UsageError(
+            f"there is no report '{name}'{close_match(name, list(REPORTS))}; "
+            "`loyalty list` shows all"
+        )
+    return REPORTS[name]
