@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from loyalty_research.display.lookup import is_complete
 from loyalty_research.display.theme import (
@@ -24,8 +25,8 @@ from loyalty_research.display.tidy import split_groups
 from loyalty_research.errors import UsageError
 
 MOST_GROUPS = 12
-# Above this many events, marks at censorings only blacken the line.
-MOST_EVENTS_MARKED = 200
+# With more events, or more marks, the marks at censorings only blacken the line.
+MOST_MARKED = 200
 _NAME_WIDTH = 1.45
 _NAME_HEIGHT = 0.165
 
@@ -81,7 +82,8 @@ def curve_lines(
         raise UsageError(
             f"{len(parts)} curves cannot be told apart; join groups until {MOST_GROUPS} are left"
         )
-    few = curve["n_events"].astype("Float64").fillna(0).sum() < MOST_EVENTS_MARKED
+    ends = curve[["n_events", "n_censored"]].astype("Float64").fillna(0)
+    few = ends["n_events"].sum() < MOST_MARKED and (ends["n_censored"] > 0).sum() < MOST_MARKED
     return [
         _line(i, name, rows.sort_values("time"), min_at_risk, min_share, few)
         for i, (name, rows) in enumerate(parts)
@@ -89,12 +91,12 @@ def curve_lines(
 
 
 def _line(
-    index: int, name: str, rows: pd.DataFrame, at_least: int, share: float, few_events: bool
+    index: int, name: str, rows: pd.DataFrame, at_least: int, share: float, few: bool
 ) -> CurveLine:
     at_risk = rows["n_at_risk"].astype("Float64").fillna(0).astype(float)
     enough = at_risk >= max(at_least, share * at_risk.max())
     drawn = rows.loc[: enough[enough].index[-1]] if enough.any() else rows.iloc[:0]
-    has_marks = few_events and is_complete(rows)
+    has_marks = few and is_complete(rows)
     return CurveLine(name, drawn, len(drawn) < len(rows), has_marks, *line_look(index))
 
 
@@ -102,7 +104,12 @@ def draw_lines(axes: Axes, lines: Sequence[CurveLine]) -> None:
     """Draw each line as steps over its interval as steps, with strokes at censorings.
 
     Examples:
-        >>> draw_lines(Axes.__new__(Axes), [])
+        >>> rows = pd.DataFrame({"time": [3], "n_censored": [0], "estimate": [0.5],
+        ...     "conf_low": [0.3], "conf_high": [0.7]})
+        >>> axes = Figure().add_subplot()
+        >>> draw_lines(axes, [CurveLine("", rows, False, False, "black", (0, ()))])
+        >>> axes.lines[0].get_xydata().tolist()
+        [[0.0, 1.0], [3.0, 0.5]]
     """
     # Many bands over each other would hide the lines.
     shade = 0.16 if len(lines) <= 4 else 0.07
@@ -155,7 +162,11 @@ def name_lines(axes: Axes, lines: Sequence[CurveLine]) -> None:
         lines: those without a name stay without one.
 
     Examples:
-        >>> name_lines(Axes.__new__(Axes), [])
+        >>> rows = pd.DataFrame({"time": [9], "estimate": [0.5]})
+        >>> axes = Figure().add_subplot()
+        >>> name_lines(axes, [CurveLine("North", rows, False, False, "black", (0, ()))])
+        >>> [text.get_text() for text in axes.texts]
+        ['North']
     """
     named = [line for line in lines if line.name and len(line.rows)]
     if not named:
@@ -209,7 +220,7 @@ def stop_notes(
         notes.append(f"Lines stop where fewer than {min_at_risk} patients{share} remain.")
     if unseen:
         who = f": {', '.join(unseen)}" if any(unseen) else ""
-        notes.append(f"Not drawn, never {min_at_risk} patients{who}.")
+        notes.append(f"Not drawn, fewer than {min_at_risk} patients{who}.")
     if published:
         notes.append("Counts are rounded to 5; – stands for a small count.")
     return notes
@@ -224,7 +235,11 @@ def mark_quantiles(axes: Axes, quantiles: pd.DataFrame, lines: Sequence[CurveLin
         lines: as drawn; a quantile beyond the end of its line is left out.
 
     Examples:
-        >>> mark_quantiles(Axes.__new__(Axes), pd.DataFrame(), [])
+        >>> line = CurveLine("", pd.DataFrame({"time": [9]}), False, False, "black", (0, ()))
+        >>> axes = Figure().add_subplot()
+        >>> mark_quantiles(axes, pd.DataFrame({"name": [""], "q": [0.5], "estimate": [4]}), [line])
+        >>> axes.lines[0].get_xydata().tolist()
+        [[0.0, 0.5], [4.0, 0.5], [4.0, 0.0]]
     """
     for line in lines:
         for _, row in quantiles[quantiles["name"] == line.name].iterrows():

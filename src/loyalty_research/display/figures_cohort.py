@@ -128,17 +128,24 @@ def plot_coverage(
     panels = list(split_groups(table, by, labels=labels))
     with house_style([title, *(name for name, _ in panels)]):
         names = [wrap(name, inches=1.5, size=SMALL + 0.5) for name, _ in panels]
-        figure, axes = _panels(names)
+        has_hidden = bool(table[n].isna().any())
+        figure, axes = _panels(names, foot=0.18 if has_hidden else 0.0)
         starts = table["_start"].to_numpy()
         width = 0.86 * (np.diff(np.unique(starts)).min() if len(set(starts)) > 1 else 30)
         for panel, name, (_, rows) in zip(axes, names, panels, strict=True):
             _draw_panel(panel, rows, n, width)
-            panel.set_xlim(starts.min() - width * 0.2, starts.max() + width * 1.2)
+            panel.set_xlim(_span(starts, width))
             _name_panel(panel, name)
         _date_scale(axes, table[period])
-        _name_scale(figure, axes, f"{title} per {period}", has_hidden=bool(table[n].isna().any()))
+        _name_scale(figure, axes, f"{title} per {period}", has_hidden=has_hidden)
         fit_fonts(figure)
     return figure
+
+
+def _span(starts: np.ndarray, width: float) -> tuple[float, float]:
+    # Few bars keep the width of bars, instead of filling the page.
+    spare = max(0.2 * width, (12 * width - np.ptp(starts)) / 2)
+    return float(starts.min() - spare), float(starts.max() + width + spare)
 
 
 def _stack(names: Sequence[str]) -> tuple[list[float], list[float]]:
@@ -163,10 +170,12 @@ def _box(axes: Axes, *, top: float, height: float, name: str, n: Any, last: bool
     face = "#e6f0f8" if last else "white"
     _draw_box(axes, _BOX_LEFT, top, _BOX_WIDTH, height, colour, face)
     middle = top + height / 2
-    axes.text(_BOX_LEFT + 0.14, middle, name, va="center", linespacing=1.15)
+    # Centred on its letters, a name stands on one line with its number.
+    on_line = "center" if "\n" in name else "center_baseline"
+    axes.text(_BOX_LEFT + 0.14, middle, name, va=on_line, linespacing=1.15)
     count = format_count(n, missing=_SMALL_COUNT)
     right = _BOX_LEFT + _BOX_WIDTH - 0.14
-    axes.text(right, middle, count, va="center", ha="right", weight="bold")
+    axes.text(right, middle, count, va="center_baseline", ha="right", weight="bold")
 
 
 def _side_box(axes: Axes, middle: float, row: pd.Series) -> None:
@@ -224,9 +233,9 @@ def _coverage(visits: Any, period: str, n: str, audience: str) -> pd.DataFrame:
     return shown.assign(_start=[float(date2num(day)) for day in shown[period]])
 
 
-def _panels(names: Sequence[str]) -> tuple[Figure, list[Axes]]:
+def _panels(names: Sequence[str], *, foot: float) -> tuple[Figure, list[Axes]]:
     each = _PANEL if len(names) > 1 else _ONLY_PANEL
-    bottom = 0.5
+    bottom = 0.42 + foot
     height = bottom + 0.12 + len(names) * each + (len(names) - 1) * _PANEL_GAP
     right = text_width(names, size=SMALL + 0.5) + 0.2
     figure = new_figure(height)

@@ -266,4 +266,4 @@ def _say_when_empty(axes: Axes, lines: Sequence[CurveLine], min_at_risk: int) ->
     if any(len(line.rows) for line in lines):
         return
     text = f"Fewer than {min_at_risk} patients: no line is drawn."
-    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=GREY)
+    axes.text(0.5, 0.6, text, transform=axes.transAxes, ha="center", va="center", color=GREY)

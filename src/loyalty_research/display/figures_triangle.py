@@ -30,7 +30,7 @@ from loyalty_research.errors import UsageError
 
 _TOP, _BOTTOM, _RIGHT = 0.62, 0.55, 0.15
 # A cell at least so large, in inches, has room for its number.
-_NUMBER_WIDTH, _NUMBER_HEIGHT = 0.3, 0.17
+_NUMBER_WIDTH, _NUMBER_HEIGHT = 0.21, 0.17
 
 
 def plot_triangle(
@@ -127,6 +127,7 @@ def _write_shares(axes: Axes, shares: pd.DataFrame, mesh: QuadMesh) -> None:
     width, height = _cell_size(axes, shares)
     if width < _NUMBER_WIDTH or height < _NUMBER_HEIGHT:
         return
+    size = SMALL if width > 0.3 else SMALL - 1.5
     for y, row in enumerate(shares.to_numpy(dtype=float)):
         for x, share in enumerate(row):
             if not is_missing(share):
@@ -135,7 +136,7 @@ def _write_shares(axes: Axes, shares: pd.DataFrame, mesh: QuadMesh) -> None:
                 light = 0.299 * red + 0.587 * green + 0.114 * blue
                 colour = INK if light > 0.55 else "white"
                 axes.text(
-                    x + 0.5, y + 0.5, text, ha="center", va="center", fontsize=SMALL, color=colour
+                    x + 0.5, y + 0.5, text, ha="center", va="center", fontsize=size, color=colour
                 )
 
 
@@ -194,9 +195,10 @@ def _colour_scale(
     scale.set_ticks([0, 0.5, 1], labels=["0 %", "50 %", "100 %"])
     scale.outline.set_visible(False)
     bar.tick_params(length=0, labelsize=SMALL - 0.5, pad=2)
-    notes = [title]
-    if unobserved.to_numpy().any():
-        notes.append("hatched: not yet observed")
-    if hidden.to_numpy().any():
-        notes.append("crossed: a small count")
-    bar.text(1.06, 0.5, "; ".join(notes), transform=bar.transAxes, va="center", fontsize=SMALL)
+    notes = [
+        "Hatched: not yet observed." if unobserved.to_numpy().any() else "",
+        "Crossed: a small count." if hidden.to_numpy().any() else "",
+    ]
+    beside: dict[str, Any] = {"transform": bar.transAxes, "va": "center", "fontsize": SMALL}
+    bar.text(1.1, 0.5, title, **beside)
+    bar.text(1.1, -1.1, " ".join(notes).strip(), color=GREY, **beside)

@@ -156,7 +156,7 @@ def text_width(texts: Iterable[str], *, size: float = NORMAL, bold: bool = False
 
 
 def wrap(text: str, *, inches: float, size: float = NORMAL, lines: int = 2) -> str:
-    """Return the text broken into lines of at most this width, the last shortened if need be.
+    """Return the text broken into lines of about equal width, the last shortened if need be.
 
     Breaks fall between words, or anywhere in a word that alone is too wide, as in Chinese.
 
@@ -167,16 +167,32 @@ def wrap(text: str, *, inches: float, size: float = NORMAL, lines: int = 2) -> s
         lines: at most so many lines.
 
     Examples:
+        >>> wrap("University outpatient department", inches=1.8)
+        'University\noutpatient department'
         >>> wrap("Community health centre of the northern district", inches=1.6)
-        'Community health\\ncentre of the northern…'
+        'Community health\ncentre of the northern…'
     """
+    text = " ".join(text.split())
+    greedy = _fill(text, inches=inches, size=size, lines=lines)
+    if len(greedy) < 2 or greedy[-1].endswith("…"):
+        return "\n".join(greedy)
+    # The narrowest column that still needs no more lines gives lines of about equal width.
+    least = text_width([text], size=size) / len(greedy)
+    for part in range(6):
+        column = least + (inches - least) * part / 6
+        even = _fill(text, inches=column, size=size, lines=len(greedy))
+        if not even[-1].endswith("…"):
+            return "\n".join(even)
+    return "\n".join(greedy)
+
+
+def _fill(text: str, *, inches: float, size: float, lines: int) -> list[str]:
     done: list[str] = []
-    rest = " ".join(text.split())
-    while rest and len(done) < lines:
-        line = _first_line(rest, inches=inches, size=size, last=len(done) == lines - 1)
+    while text and len(done) < lines:
+        line = _first_line(text, inches=inches, size=size, last=len(done) == lines - 1)
         done.append(line)
-        rest = rest[len(line) :].strip() if not line.endswith("…") else ""
-    return "\n".join(done)
+        text = "" if line.endswith("…") else text[len(line) :].strip()
+    return done
 
 
 def _first_line(text: str, *, inches: float, size: float, last: bool) -> str:
@@ -189,7 +205,10 @@ def _first_line(text: str, *, inches: float, size: float, last: bool) -> str:
     if last:
         return text[:fits].rstrip() + tail
     at_space = text.rfind(" ", 1, fits + 1)
-    return text[:at_space] if at_space > 0 else text[:fits]
+    if at_space > 0:
+        return text[:at_space]
+    # No line of Chinese begins with a closing mark.
+    return text[: fits - 1] if fits > 1 and text[fits] in "）】》」，。、；：" else text[:fits]
 
 
 def spread(
