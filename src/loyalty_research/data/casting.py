@@ -23,11 +23,15 @@ FALSE_WORDS = ("false", "f", "no", "n", "0")
 
 @dataclass(frozen=True)
 class Cast:
-    """The expressions of a column; `number` is that of an integer before fractions are refused."""
+    """The expressions of a column; `number` is that of an integer before fractions are refused.
+
+    `whole` marks an identifier kept as a whole number; not `possible` is a list or a structure.
+    """
 
     present: str
     typed: str
     number: str = ""
+    whole: bool = False
     possible: bool = True
 
 
@@ -93,14 +97,14 @@ def cast(
     codes = settings.codes.get(name, {})
     present = _present(source, kind, codes)
     source_type = "VARCHAR" if codes else source.type
-    whole = column is not None and id_domain(table, column) in integer_ids
+    whole = column is not None and kind == "id" and id_domain(table, column) in integer_ids
     formats = settings.formats.get(name) or (
         settings.timestamp_format if kind == "timestamp" else settings.date_format
     )
-    typed = _typed(present, source_type, kind, formats or (), time_zone, whole and not codes)
+    typed = _typed(present, source_type, kind, formats or (), time_zone, whole)
     nested = source.type.endswith("]") or source.type.startswith(("STRUCT", "MAP", "BLOB", "UNION"))
     number = _number(present, source_type) if kind == "integer" else ""
-    return Cast(present, typed, number, possible=not nested)
+    return Cast(present, typed, number, whole, possible=not nested)
 
 
 def _present(source: SourceColumn, kind: ColumnType, codes: dict[str, str]) -> str:

@@ -48,7 +48,13 @@ class Rule:
 
 
 def column_rules(
-    table: Table, column: Column, *, present: set[str], joins: Mapping[str, str], data_cutoff: date
+    table: Table,
+    column: Column,
+    *,
+    present: set[str],
+    joins: Mapping[str, str],
+    data_cutoff: date,
+    whole: bool = False,
 ) -> Iterator[Rule]:
     """Yield the rules of one column of the contract that the source has.
 
@@ -59,6 +65,7 @@ def column_rules(
         joins: alias of the table each referring column is joined with; under "patients.birth_year"
             that of the patients, when their birth year is known.
         data_cutoff: last day on which anything can have happened.
+        whole: the column is an identifier kept as a whole number, which cannot be blank.
 
     Yields:
         Rules, the most basic first.
@@ -68,9 +75,9 @@ def column_rules(
     typed = f"t.{identifier(column.name)}"
     if not column.nullable:
         yield _missing_rule(table.name, column.name)
-    if column.type == "id":
+    if column.type == "id" and not whole:
         yield _rule(
-            table, column, "blank", f"trim(CAST({typed} AS VARCHAR)) = ''", "is blank",
+            table, column, "blank", f"trim({typed}) = ''", "is blank",
             "give every row its identifier",
         )  # fmt: skip
     yield from _value_rules(table, column, typed)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import html
 import shutil
-import tempfile
-import weakref
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from datetime import date
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType, TracebackType
@@ -15,38 +15,13 @@ from typing import Any
 import duckdb
 import pandas as pd
 
-from loyalty_research.data.casting import cast, integer_domains
 from loyalty_research.data.contract import CONTRACT
 from loyalty_research.data.fingerprint import file_digests, fingerprint
-from loyalty_research.data.settings import (
-    SETTINGS_FILE,
-    StudySettings,
-    merge_settings,
-    parse_settings,
-    read_settings,
-    read_toml,
-    suggest,
-)
-from loyalty_research.data.sources import (
-    DATABASE_ENDINGS,
-    Source,
-    attach,
-    locate_files,
-    match_columns,
-    misspelt_tables,
-    open_files,
-    open_frame,
-    tables_of,
-)
-from loyalty_research.data.sql import identifier, text
-from loyalty_research.data.validation import (
-    Finding,
-    Mapped,
-    Summary,
-    check_tables,
-    findings_table,
-    structural,
-)
+from loyalty_research.data.opening import open_tables
+from loyalty_research.data.settings import SETTINGS_FILE, StudySettings
+from loyalty_research.data.sources import misspelt_tables
+from loyalty_research.data.sql import identifier
+from loyalty_research.data.validation import Mapped, Summary, check_tables, findings_table
 from loyalty_research.errors import DataError, Fault, UsageError
 
 
@@ -62,12 +37,13 @@ class Study:
     connection: duckdb.DuckDBPyConnection
     checks: pd.DataFrame
     folder: Path | None
-    _mapped: Mapping[str, Mapped] = field(repr=False)
-    _summaries: Mapping[str, Summary] = field(repr=False)
+    _scratch: Path
+    _mapped: Mapping[str, Mapped]
+    _summaries: Mapping[str, Summary]
 
     @property
-    def data_cutoff(self) -> Any:
-        """Last day on which a visit would have been recorded (a date)."""
+    def data_cutoff(self) -> date:
+        """Last day on which a visit would have been recorded."""
         return self.settings.data_cutoff
 
     @property
@@ -151,9 +127,7 @@ class Study:
     def close(self) -> None:
         """Close the connection and remove temporary copies."""
         self.connection.close()
-        for path in {p.parent for m in self._mapped.values() for p in m.source.paths}:
-            if path.name.startswith(_SCRATCH_PREFIX):
-                shutil.rmtree(path, ignore_errors=True)
+        shutil.rmtree(self._scratch, ignore_errors=True)
 
     def __enter__(self) -> Study:
         return self
@@ -172,8 +146,9 @@ class Study:
 
     def _repr_html_(self) -> str:
         mark = " (SIMULATED)" if self.settings.simulated else ""
-        name = self.settings.name.replace("&", "&amp;").replace("<", "&lt;")
-        head = f"<p>Study {name}{mark}, data_cutoff {self.data_cutoff}</p>"
+        head = (
+            f"<p>Study {html.escape(self.settings.name)}{mark}, data_cutoff {self.data_cutoff}</p>"
+        )
         return head + self.facts().to_html(index=False, na_rep="", border=0)
 
     def _origin(self, table: str) -> str:
@@ -181,9 +156,6 @@ class Study:
         if len(source.files) > 3:
             return f"{len(source.files):,} files in {source.files[0].parent.name}"
         return "; ".join(path.name for path in source.files) or "frame"
-
-
-_SCRATCH_PREFIX = "loyalty-"
 
 
 def open_study(
@@ -264,142 +236,17 @@ def _inspect(
     path: str | Path | Mapping[str, Any], mapping: Mapping[str, Any] | str | Path | None
 ) -> tuple[Study, list[Fault]]:
     """Return the study with all its checks made, and the faults found."""
-    over = mapping if isinstance(mapping, Mapping) else read_toml(mapping) if mapping else {}
-    settings, folder = _settings(path, over)
-    scratch = Path(tempfile.mkdtemp(prefix=_SCRATCH_PREFIX))
-    connection = _connect(settings, scratch)
-    sources, findings = _open_sources(connection, path, settings, folder, scratch)
-    mapped, unmapped = _map_columns(sources, settings)
-    found, summaries = check_tables(connection, mapped, settings)
+    opened = open_tables(path, mapping)
+    found, summaries = check_tables(opened.connection, opened.tables, opened.settings)
     place = {name: position for position, name in enumerate(CONTRACT)}
-    findings = sorted([*findings, *unmapped, *found], key=lambda f: place[f.table])
+    findings = sorted([*opened.findings, *found], key=lambda finding: place[finding.table])
     study = Study(
-        settings,
-        connection,
+        opened.settings,
+        opened.connection,
         findings_table(findings),
-        folder,
-        MappingProxyType(mapped),
+        opened.folder,
+        opened.scratch,
+        MappingProxyType(dict(opened.tables)),
         MappingProxyType(summaries),
     )
     return study, [finding.fault for finding in findings if finding.fault]
-
-
-def _settings(
-    path: str | Path | Mapping[str, Any], over: Mapping[str, Any]
-) -> tuple[StudySettings, Path | None]:
-    if isinstance(path, Mapping):
-        complaints = misspelt_tables(path)
-        if complaints:
-            raise UsageError("; ".join(complaints))
-        return parse_settings(over), None
-    path = Path(path).expanduser()
-    if path.name == SETTINGS_FILE:
-        path = path.parent
-    if path.is_dir():
-        return read_settings(path, mapping=over), path
-    if path.is_file() and path.suffix.lower() in DATABASE_ENDINGS:
-        return parse_settings(merge_settings({"name": path.stem}, over)), path.parent
-    if path.is_file():
-        raise UsageError(f'"{path.name}" is neither a folder nor a DuckDB file; name its folder')
-    raise UsageError(f'there is no study at "{path.name}"{_nearby(path)}')
-
-
-def _nearby(path: Path) -> str:
-    try:
-        return suggest(path.name, [p.name for p in path.parent.iterdir()])
-    except OSError:
-        return ""
-
-
-def _connect(settings: StudySettings, scratch: Path) -> duckdb.DuckDBPyConnection:
-    connection = duckdb.connect(
-        config={"autoinstall_known_extensions": "false", "temp_directory": str(scratch)}
-    )
-    connection.execute("SET enable_progress_bar = false")
-    connection.execute(f"SET TimeZone = {text(settings.time_zone)}")
-    # Relations keep their connection alive, so the copies stay for as long as anyone can read them.
-    weakref.finalize(connection, shutil.rmtree, str(scratch), ignore_errors=True)
-    return connection
-
-
-def _open_sources(
-    connection: duckdb.DuckDBPyConnection,
-    path: str | Path | Mapping[str, Any],
-    settings: StudySettings,
-    folder: Path | None,
-    scratch: Path,
-) -> tuple[dict[str, Source], list[Finding]]:
-    sources, findings = {}, []
-    for name in CONTRACT:
-        try:
-            source = _open_source(connection, path, name, settings, folder, scratch)
-        except DataError as error:
-            findings += [structural(fault) for fault in error.faults]
-        else:
-            if source:
-                sources[name] = source
-            elif CONTRACT[name].required:
-                findings.append(structural(_missing_table(name)))
-    return sources, findings
-
-
-def _open_source(
-    connection: duckdb.DuckDBPyConnection,
-    path: str | Path | Mapping[str, Any],
-    name: str,
-    settings: StudySettings,
-    folder: Path | None,
-    scratch: Path,
-) -> Source | None:
-    own = settings.of(name)
-    if isinstance(path, Mapping):
-        return open_frame(connection, name, path[name]) if name in path else None
-    path = Path(path).expanduser()
-    if path.suffix.lower() in DATABASE_ENDINGS and path.is_file():
-        stated = name in settings.tables and own.table
-        if not stated and name not in tables_of(connection, attach(connection, path, table=name)):
-            return None
-        own = own.model_copy(update={"format": "duckdb"})
-        return open_files(connection, name, (path,), own, scratch=scratch)
-    files = locate_files(folder or path, name, own)
-    return open_files(connection, name, files, own, scratch=scratch) if files else None
-
-
-def _missing_table(name: str) -> Fault:
-    repair = f"name its file under [tables.{name}] in study.toml"
-    return Fault(name, "", 1, "the table is missing", repair)
-
-
-def _map_columns(
-    sources: Mapping[str, Source], settings: StudySettings
-) -> tuple[dict[str, Mapped], list[Finding]]:
-    """Return the tables with the expressions of their columns."""
-    matched, findings = {}, []
-    for name, source in sources.items():
-        matched[name], faults = match_columns(source, settings.of(name))
-        findings += [structural(fault) for fault in faults]
-    coded = {f"{name}.{column}" for name in matched for column in settings.of(name).codes}
-    integer_ids = integer_domains(matched, coded)
-    tables = {}
-    for name, columns in matched.items():
-        casts = {
-            column: cast(
-                column,
-                found,
-                settings.of(name),
-                table=name,
-                time_zone=settings.time_zone,
-                integer_ids=integer_ids,
-            )
-            for column, found in columns.items()
-        }
-        for column in [column for column, made in casts.items() if not made.possible]:
-            findings.append(structural(_wrong_type(name, column, columns[column].type)))
-            del casts[column]
-        tables[name] = Mapped(sources[name], casts)
-    return tables, findings
-
-
-def _wrong_type(table: str, column: str, kind: str) -> Fault:
-    message = f"{column} is of type {kind.split('(')[0]}, which holds no single value"
-    return Fault(table, column, 1, message, "give one plain value a row")

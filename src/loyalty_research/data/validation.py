@@ -156,17 +156,21 @@ def _referred(tables: Mapping[str, Mapped]) -> list[str]:
 
 
 def _look_up_keys(connection: duckdb.DuckDBPyConnection, tables: Mapping[str, Mapped]) -> None:
+    """Put the keys that others refer to where every reference can be looked up."""
     for target in _referred(tables):
-        casts = tables[target].casts
-        key = CONTRACT[target].key[0]
+        casts, key = tables[target].casts, identifier(CONTRACT[target].key[0])
         birth_year = casts["birth_year"].typed if "birth_year" in casts else "NULL"
         source = tables[target].source.sql_with("ignore_errors=true")
-        connection.execute(
-            f"CREATE OR REPLACE TEMP TABLE {_keys(target)} AS "
-            f"SELECT {identifier(key)}, min(birth_year) AS birth_year FROM "
-            f"(SELECT {casts[key].typed} AS {identifier(key)}, {birth_year} AS birth_year "
-            f"FROM {source}) WHERE {identifier(key)} IS NOT NULL GROUP BY 1"
-        )
+        create = f"CREATE OR REPLACE TEMP TABLE {_keys(target)} AS"
+        values = f"SELECT {casts[CONTRACT[target].key[0]].typed} AS {key}, {birth_year} AS born"
+        try:
+            connection.execute(
+                f"{create} SELECT {key}, min(born) AS birth_year FROM ({values} FROM {source}) "
+                f"WHERE {key} IS NOT NULL GROUP BY ALL"
+            )
+        except duckdb.Error:
+            # The table's own check reports it as unreadable, which silences its references.
+            connection.execute(f"{create} SELECT NULL AS {key}, NULL AS birth_year")
 
 
 def _check_table(
@@ -241,6 +245,7 @@ def _rules(mapped: Mapped, joins: Mapping[str, str], settings: StudySettings) ->
                 present=present,
                 joins=joins,
                 data_cutoff=settings.data_cutoff,
+                whole=mapped.casts[column.name].whole,
             )
     for name, kind in settings.of(mapped.name).extra.items():
         if name in present:

@@ -1,0 +1,120 @@
+"""Words by which hospitals commonly call the contract's tables, columns and codes.
+
+Compared without regard to case, blanks, hyphens or underscores. A contract name always matches
+itself. The list is short on purpose: a wrong guess costs more than a missing one.
+"""
+
+from __future__ import annotations
+
+TABLE_WORDS: dict[str, tuple[str, ...]] = {
+    "patients": ("patient", "persons", "demographics", "病人", "患者", "病人信息", "患者信息"),
+    "visits": ("visit", "encounters", "outpatient", "就诊", "门诊", "就诊记录", "门诊记录"),
+    "facilities": ("facility", "clinics", "sites", "机构", "医院", "诊所"),
+    "enrolments": ("enrolment", "enrollments", "入组", "入组记录", "签约"),
+    "contacts": ("contact", "followups", "随访", "随访记录"),
+    "measurements": ("measurement", "labs", "vitals", "检验", "检查", "测量"),
+    "survey_responses": ("surveys", "survey", "satisfaction", "问卷", "满意度", "满意度调查"),
+    "complaints": ("complaint", "投诉", "投诉记录"),
+    "referrals": ("referral", "推荐", "推荐记录"),
+    "points": ("loyaltypoints", "积分", "积分明细"),
+    "rollout": ("launches", "上线", "推广"),
+}
+
+COLUMN_WORDS: dict[str, tuple[str, ...]] = {
+    "patient_id": (
+        "pid",
+        "patientno",
+        "病人编号",
+        "患者编号",
+        "病人id",
+        "患者id",
+        "病人号",
+        "患者号",
+    ),
+    "sex": ("gender", "性别"),
+    "birth_year": ("yearofbirth", "yob", "出生年份", "出生年"),
+    "home_facility_id": ("homeclinic", "所属机构"),
+    "conditions": ("diagnoses", "慢病", "慢性病", "病种"),
+    "insurance": ("payer", "医保类型", "医保"),
+    "observed_from": ("观察开始日期",),
+    "observed_until": ("观察结束日期",),
+    "death_date": ("dateofdeath", "deathdate", "死亡日期"),
+    "moved_date": ("迁出日期",),
+    "visit_id": ("visitno", "encounterid", "就诊编号", "就诊号", "就诊流水号", "门诊号"),
+    "visit_date": ("dateofvisit", "encounterdate", "admissiondate", "就诊日期", "就诊时间"),
+    "facility_id": ("facility", "clinic", "clinicid", "siteid", "机构编号", "机构代码", "医院编号"),
+    "facility_name": ("clinicname", "机构名称", "医院名称"),
+    "facility_type": ("机构类型",),
+    "department": ("dept", "科室", "科室名称"),
+    "visit_type": ("encountertype", "就诊类型", "就诊方式"),
+    "planned": ("scheduled", "是否预约", "预约"),
+    "fee": ("charge", "amount", "费用", "金额"),
+    "enrolment_id": ("enrollmentid", "入组编号"),
+    "programme_id": ("programid", "programme", "program", "项目编号", "项目"),
+    "enrolment_date": ("enrollmentdate", "入组日期", "签约日期"),
+    "end_date": ("退出日期", "结束日期"),
+    "end_reason": ("退出原因", "结束原因"),
+    "contact_id": ("followupid", "随访编号"),
+    "due_date": ("计划日期", "应随访日期"),
+    "contact_date": ("followupdate", "随访日期"),
+    "channel": ("随访方式", "渠道"),
+    "outcome": ("result", "随访结果"),
+    "measurement_id": ("labid", "检验编号", "测量编号"),
+    "measurement_date": ("labdate", "检验日期", "测量日期", "检查日期"),
+    "measure": ("testname", "项目名称", "指标", "检验项目"),
+    "value": ("resultvalue", "结果值", "数值"),
+    "unit": ("units", "单位"),
+    "response_id": ("答卷编号",),
+    "survey_date": ("调查日期",),
+    "item": ("question", "题目"),
+    "score": ("rating", "评分", "得分"),
+    "complaint_id": ("投诉编号",),
+    "opened_at": ("投诉时间",),
+    "responded_at": ("答复时间",),
+    "resolved_at": ("办结时间",),
+    "topic": ("投诉类别", "主题"),
+    "referral_id": ("推荐编号",),
+    "referrer_id": ("推荐人编号", "推荐人"),
+    "referred_id": ("被推荐人编号", "被推荐人"),
+    "referral_date": ("推荐日期",),
+    "movement_id": ("流水号",),
+    "movement_date": ("变动日期",),
+    "movement": ("变动类型",),
+    "points": ("积分",),
+    "start_date": ("上线日期", "开始日期"),
+}
+
+CODE_WORDS: dict[str, dict[str, str]] = {
+    "sex": {
+        "男": "male",
+        "男性": "male",
+        "m": "male",
+        "女": "female",
+        "女性": "female",
+        "f": "female",
+        "未知": "unknown",
+        "u": "unknown",
+        "其他": "other",
+    },
+    "visit_type": {
+        "门诊": "clinic",
+        "上门": "home",
+        "线上": "online",
+        "互联网": "online",
+        "电话": "phone",
+    },
+    "planned": {"是": "true", "否": "false"},
+}
+
+DATE_FORMATS = (
+    "%Y-%m-%d",
+    "%Y/%m/%d",
+    "%Y%m%d",
+    "%Y.%m.%d",
+    "%Y年%m月%d日",
+    "%d/%m/%Y",
+    "%m/%d/%Y",
+    "%d.%m.%Y",
+    "%d-%m-%Y",
+)
+TIME_FORMATS = ("%H:%M:%S", "%H:%M", "%H:%M:%S%z", "%H:%M:%S.%f")
