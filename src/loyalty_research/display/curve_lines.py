@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from loyalty_research.display.lookup import is_complete
 from loyalty_research.display.theme import (
@@ -106,6 +105,7 @@ def draw_lines(axes: Axes, lines: Sequence[CurveLine]) -> None:
     Examples:
         >>> rows = pd.DataFrame({"time": [3], "n_censored": [0], "estimate": [0.5],
         ...     "conf_low": [0.3], "conf_high": [0.7]})
+        >>> from matplotlib.figure import Figure
         >>> axes = Figure().add_subplot()
         >>> draw_lines(axes, [CurveLine("", rows, False, False, "black", (0, ()))])
         >>> axes.lines[0].get_xydata().tolist()
@@ -163,6 +163,7 @@ def name_lines(axes: Axes, lines: Sequence[CurveLine]) -> None:
 
     Examples:
         >>> rows = pd.DataFrame({"time": [9], "estimate": [0.5]})
+        >>> from matplotlib.figure import Figure
         >>> axes = Figure().add_subplot()
         >>> name_lines(axes, [CurveLine("North", rows, False, False, "black", (0, ()))])
         >>> [text.get_text() for text in axes.texts]
@@ -236,6 +237,7 @@ def mark_quantiles(axes: Axes, quantiles: pd.DataFrame, lines: Sequence[CurveLin
 
     Examples:
         >>> line = CurveLine("", pd.DataFrame({"time": [9]}), False, False, "black", (0, ()))
+        >>> from matplotlib.figure import Figure
         >>> axes = Figure().add_subplot()
         >>> mark_quantiles(axes, pd.DataFrame({"name": [""], "q": [0.5], "estimate": [4]}), [line])
         >>> axes.lines[0].get_xydata().tolist()

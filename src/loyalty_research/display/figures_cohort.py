@@ -145,7 +145,7 @@ def plot_coverage(
 def _span(starts: np.ndarray, width: float) -> tuple[float, float]:
     # Few bars keep the width of bars, instead of filling the page.
     spare = max(0.2 * width, (12 * width - np.ptp(starts)) / 2)
-    return float(starts.min() - spare), float(starts.max() + width + spare)
+    return float(starts.min() - width / 2 - spare), float(starts.max() + width / 2 + spare)
 
 
 def _stack(names: Sequence[str]) -> tuple[list[float], list[float]]:
@@ -255,7 +255,7 @@ def _draw_panel(axes: Axes, rows: pd.DataFrame, n: str, width: float) -> None:
     counts = rows[n].astype("Float64")
     known = counts.notna()
     top = float(counts.max()) if known.any() else 1.0
-    bars: dict[str, Any] = {"width": width, "align": "edge"}
+    bars: dict[str, Any] = {"width": width, "align": "center"}
     axes.bar(rows["_start"][known], counts[known].astype(float), color=COLOURS[0], **bars)
     hidden = rows["_start"][~known]
     axes.bar(hidden, [top] * len(hidden), color="none", edgecolor=FAINT, hatch="////", **bars)

@@ -200,5 +200,5 @@ def _colour_scale(
         "Crossed: a small count." if hidden.to_numpy().any() else "",
     ]
     beside: dict[str, Any] = {"transform": bar.transAxes, "va": "center", "fontsize": SMALL}
-    bar.text(1.1, 0.5, title, **beside)
-    bar.text(1.1, -1.1, " ".join(notes).strip(), color=GREY, **beside)
+    bar.text(1.16, 0.5, title, **beside)
+    bar.text(1.16, -1.1, " ".join(notes).strip(), color=GREY, **beside)

@@ -168,9 +168,9 @@ def wrap(text: str, *, inches: float, size: float = NORMAL, lines: int = 2) -> s
 
     Examples:
         >>> wrap("University outpatient department", inches=1.8)
-        'University\noutpatient department'
+        'University outpatient\\ndepartment'
         >>> wrap("Community health centre of the northern district", inches=1.6)
-        'Community health\ncentre of the northern…'
+        'Community health\\ncentre of the northern…'
     """
     text = " ".join(text.split())
     greedy = _fill(text, inches=inches, size=size, lines=lines)
