@@ -24,8 +24,8 @@ from loyalty_research.errors import SetupError, UsageError
 
 FORMATS = ("parquet", "csv")
 _TYPES = {
-    "id": pa.string(),
     "text": pa.string(),
+    "id": pa.string(),
     "category": pa.string(),
     "date": pa.date32(),
     "timestamp": pa.timestamp("s"),
@@ -123,7 +123,7 @@ def to_arrow(name: str, table: pd.DataFrame | pa.Table) -> pa.Table:
 
     Args:
         name: The table's name.
-        table: Its rows, in the contract's columns.
+        table: Its rows; columns beyond the contract keep their type.
 
     Returns:
         The same rows; dates as 32-bit days.
@@ -140,9 +140,13 @@ def to_arrow(name: str, table: pd.DataFrame | pa.Table) -> pa.Table:
         (table[column].combine_chunks() if arrow is not None else pa.array(table[column]))
         for column in names
     ]
-    types = [_TYPES[columns[column].type] for column in names]
+    known = {column: _TYPES[columns[column].type] for column in names if column in columns}
     return pa.table(
-        [value.cast(type_) for value, type_ in zip(values, types, strict=True)], names=names
+        [
+            value.cast(known.get(column, value.type))
+            for column, value in zip(names, values, strict=True)
+        ],
+        names=names,
     )
 
 
@@ -161,11 +165,13 @@ def _write_beside_and_rename(study: TablesInHand, out: Path, format: str) -> Non
     out.parent.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     try:
-        for name, table in study.tables.items():
-            _write_table(to_arrow(name, table), staging / f"{name}.{format}")
-        (staging / "study.toml").write_text(_settings_text(study, format), encoding="utf-8")
+        tables = {name: to_arrow(name, table) for name, table in study.tables.items()}
+        for name, table in tables.items():
+            _write_table(table, staging / f"{name}.{format}")
+        settings = _settings_text(study, tables, format)
+        (staging / "study.toml").write_text(settings, encoding="utf-8")
         if study.truth:
-            stated = {**study.truth, "content_sha256": content_hash(study.tables)}
+            stated = {**study.truth, "content_sha256": content_hash(tables)}
             text = json.dumps(stated, indent=1, ensure_ascii=False)
             (staging / "truth.json").write_text(text + "\n", encoding="utf-8")
         # mkdtemp makes private folders; a study is as readable as its neighbours.
@@ -195,11 +201,19 @@ def _write_table(table: pa.Table, path: Path) -> None:
     )
 
 
-def _settings_text(study: TablesInHand, format: str) -> str:
+def _settings_text(study: TablesInHand, tables: Mapping[str, pa.Table], format: str) -> str:
     lines = [f"{name} = {_toml(value)}" for name, value in study.settings.items()]
-    for name in study.tables:
+    for name, table in tables.items():
         lines += ["", f"[tables.{name}]", f'file = "{name}.{format}"']
+        extra = [column for column in table.column_names if column not in CONTRACT[name].by_name]
+        # A CSV file does not tell types, so columns beyond the contract state theirs.
+        lines += [f'extra.{column} = "{_kind(table[column].type)}"' for column in extra]
     return "\n".join(lines) + "\n"
+
+
+def _kind(type_: pa.DataType) -> str:
+    kinds = {kind: name for name, kind in reversed(_TYPES.items())}
+    return kinds[type_]
 
 
 def _toml(value: object) -> str:
