@@ -81,9 +81,17 @@ def clean(html: str) -> str:
         >>> clean('<a href="javascript:x()">here</a>')
         '<a>here</a>'
     """
+    return _sanitised(_hollowed(html))
+
+
+def _hollowed(html: str) -> BeautifulSoup:
     soup = BeautifulSoup(html, "html.parser")
     for element in soup.find_all(HOLLOW):
         element.decompose()
+    return soup
+
+
+def _sanitised(soup: BeautifulSoup) -> str:
     return bleach.clean(
         str(soup),
         tags=TAGS,
@@ -149,7 +157,7 @@ def settle(fragments: Iterable[str]) -> tuple[list[str], list[Heading]]:
         >>> contents
         [Heading(level=2, anchor='who', text='Who?')]
     """
-    soups = [BeautifulSoup(clean(fragment), "html.parser") for fragment in fragments]
+    soups = [_hollowed(fragment) for fragment in fragments]
     headings = [found for soup in soups for found in soup.find_all(_HEADINGS)]
     if headings and headings[0].name == "h1":
         headings.pop(0).decompose()
@@ -159,8 +167,8 @@ def settle(fragments: Iterable[str]) -> tuple[list[str], list[Heading]]:
         _settle_links(soup, anchors)
         _settle_pictures(soup)
         _box_tables(soup)
-    # Cleaned once more because what is written last is what the reader's browser gets.
-    return [clean(str(soup)) for soup in soups], contents
+    # Cleaned at the very end, because what is written last is what the reader's browser gets.
+    return [_sanitised(soup) for soup in soups], contents
 
 
 def _anchor(headings: list[Tag]) -> list[Heading]:
@@ -188,7 +196,7 @@ def _settle_links(soup: BeautifulSoup, anchors: set[str]) -> None:
         inside = anchor_of(unquote(target[1:]))
         if target.startswith("#") and inside in anchors:
             link["href"] = f"#{inside}"
-        elif target.startswith("#") or not target:
+        elif target.startswith("#") or not _LINK.match(target):
             link.unwrap()
 
 
@@ -199,7 +207,7 @@ def _settle_pictures(soup: BeautifulSoup) -> None:
             raise ReportError(
                 "a picture in the notebook's text has no description: ![what it shows]"
             )
-        if not picture.get("src"):
+        if not _EMBEDDED_IMAGE.match(str(picture.get("src", ""))):
             # The picture lies elsewhere, and a page asks for nothing: its description stays.
             picture.replace_with(described)
 
