@@ -233,11 +233,13 @@ def test_retention_of_clinics_that_never_had_the_programme_is_the_stated_curve(a
         assert_is_the_truth(*estimate, truth.retention(WORLD, group, [day])[0])
 
 
-@pytest.mark.parametrize("day", [30, 180, 365])
-def test_the_overall_kaplan_meier_curve_is_the_stated_one_as_it_happens(analyst, day):
-    estimate = kaplan_meier_at(analyst.time, analyst.event, day)
+@pytest.mark.parametrize("day", [30, 180, 365, 730])
+def test_the_overall_kaplan_meier_curve_comes_within_half_a_point_of_the_stated_one(analyst, day):
+    """No nearer: early patients are followed longest and were offered the programme latest."""
+    estimate, std_error = kaplan_meier_at(analyst.time, analyst.event, day)
     value = truth.retention_as_it_happens(WORLD, truth.cells(WORLD), [day])[0]
-    assert_is_the_truth(*estimate, value, off=0.02)
+    assert abs(estimate - value) < 0.005
+    assert std_error < 0.002
 
 
 @pytest.fixture(scope="module")
@@ -500,6 +502,7 @@ def test_the_retention_formula_is_the_weibull_one_computed_by_hand():
 
 def test_every_truth_is_stated_with_its_unit_and_what_estimates_it():
     stated = true_values(Scenario(start=date(2020, 1, 1), data_cutoff=date(2022, 12, 31)))
+    assert {row["arm"] for row in stated["retention"]} == set(stated["arms"])
     for row in stated["estimands"].values():
         assert set(row) == {"value", "unit", "estimated_by"}
         assert np.isfinite(row["value"])
