@@ -10,13 +10,15 @@ from loyalty_research.cohort.index_dates import in_programme
 from loyalty_research.data.frames import (
     REPAIR_DATE,
     REPAIR_ID,
-    column_names,
     day_number,
-    give_back,
     is_missing,
     open_tables,
     raise_faults,
     value_faults,
+)
+from loyalty_research.data.lending import (
+    column_names,
+    give_back,
 )
 
 

@@ -11,14 +11,17 @@ from loyalty_research.data.arguments import check_whole
 from loyalty_research.data.frames import (
     REPAIR_DATE,
     REPAIR_ID,
-    collect,
-    column_names,
     day_number,
-    give_back,
     is_missing,
     open_tables,
     raise_faults,
     value_faults,
+)
+from loyalty_research.data.lending import (
+    collect,
+    column_names,
+    distinct,
+    give_back,
 )
 
 _DAY, _INDEX, _LAST = "__day", "__index", "__last"
@@ -138,7 +141,7 @@ def _visit_days(
     seen = _before_index(
         visits.select(patient, "visit_date"), index, patient, "visit_date", lookback_days
     )
-    days = seen.select(patient, _DAY).unique()
+    days = distinct(seen, patient, _DAY)
     return days.group_by(patient).agg(nw.len().alias("n_visits_before"))
 
 
@@ -158,7 +161,7 @@ def _last_values(
         lookback_days,
     )
     if measures is None:
-        found = collect(measurements.select("measure").unique()).column(0).to_pylist()
+        found = collect(distinct(measurements, "measure")).column(0).to_pylist()
         measures = sorted(str(measure) for measure in found if measure is not None)
     latest = nw.col(_DAY).max().over(patient, "measure")
     last = seen.with_columns(latest.alias(_LAST)).filter(nw.col(_DAY) == nw.col(_LAST))

@@ -11,7 +11,15 @@ import pandas as pd
 from narwhals.exceptions import NarwhalsError
 
 from loyalty_research.data.arguments import check_date, check_whole
-from loyalty_research.data.frames import collect, column_names, day_number, give_back, lend
+from loyalty_research.data.frames import (
+    day_number,
+)
+from loyalty_research.data.lending import (
+    collect,
+    column_names,
+    give_back,
+    lend,
+)
 from loyalty_research.errors import DataError, Fault, UsageError
 
 Criterion = nw.Expr | str | Callable[[Sequence[str]], nw.Expr]

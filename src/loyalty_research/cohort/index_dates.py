@@ -10,15 +10,18 @@ from loyalty_research.data.arguments import check_choice, check_date, check_whol
 from loyalty_research.data.frames import (
     REPAIR_DATE,
     REPAIR_ID,
-    collect,
-    column_names,
     day_number,
-    give_back,
-    give_new,
     is_missing,
     open_tables,
     raise_faults,
     value_faults,
+)
+from loyalty_research.data.lending import (
+    collect,
+    column_names,
+    distinct,
+    give_back,
+    give_new,
 )
 from loyalty_research.errors import Fault, UsageError
 
@@ -149,7 +152,7 @@ def _window_columns(patients: Any) -> list[str]:
 def _unknown_patients(
     events: nw.LazyFrame, people: nw.LazyFrame, source: str, patient: str
 ) -> list[Fault]:
-    strangers = events.select(patient).unique().join(people.select(patient), on=patient, how="anti")
+    strangers = distinct(events, patient).join(people.select(patient), on=patient, how="anti")
     count = int(collect(strangers.select(nw.len().alias("n"))).column("n")[0].as_py())
     if count == 0:
         return []
@@ -170,7 +173,7 @@ def in_programme(enrolments: nw.LazyFrame, programme: str) -> nw.LazyFrame:
     Raises:
         UsageError: Nobody is enrolled in it; the nearest code is proposed.
     """
-    known = collect(enrolments.select("programme_id").unique()).column(0).to_pylist()
+    known = collect(distinct(enrolments, "programme_id")).column(0).to_pylist()
     check_choice(programme, sorted(str(name) for name in known if name), name="programme")
     return enrolments.filter(nw.col("programme_id") == programme)
 
@@ -201,6 +204,6 @@ def _after_washout(
 
 
 def _nth_days(events: nw.LazyFrame, patient: str, day: str, n: int) -> nw.LazyFrame:
-    days = events.select(patient, nw.col(day).dt.date().alias(day)).unique()
+    days = distinct(events, patient, nw.col(day).dt.date().alias(day))
     position = nw.col(day).cum_count().over(patient, order_by=day)
     return days.with_columns(position.alias(_DAY)).filter(nw.col(_DAY) == n)

@@ -12,14 +12,16 @@ from loyalty_research.data.frames import (
     REPAIR_DATE,
     REPAIR_ID,
     Check,
-    column_names,
     day_number,
-    give_back,
-    give_new,
     is_missing,
     open_tables,
     raise_faults,
     value_faults,
+)
+from loyalty_research.data.lending import (
+    column_names,
+    give_back,
+    give_new,
 )
 from loyalty_research.errors import Fault
 

@@ -7,7 +7,9 @@ import datetime as dt
 import narwhals.stable.v2 as nw
 import numpy as np
 
-from loyalty_research.data.frames import day_number
+from loyalty_research.data.frames import (
+    day_number,
+)
 
 ROLLING_DAYS = {"day": 1, "week": 7, "month": 30, "quarter": 91, "year": 365}
 """Length of a period that is counted from each patient's own first visit."""
@@ -36,8 +38,8 @@ def period_number(date: nw.Expr, period: str) -> nw.Expr:
         # Day number 1 was a Monday.
         return (day_number(date) - 1) // 7
     per_year = _PER_YEAR[period]
-    months = 12 // per_year
-    within = (date.dt.month().cast(nw.Int64) - 1) // months
+    months = date.dt.month().cast(nw.Int64) - 1
+    within = months if period == "month" else months // (12 // per_year)
     return date.dt.year().cast(nw.Int64) * per_year + within
 
 

@@ -10,7 +10,15 @@ import numpy as np
 import pandas as pd
 
 from loyalty_research.data.arguments import as_columns
-from loyalty_research.data.frames import collect, lend, missing_columns, raise_faults, to_pandas
+from loyalty_research.data.frames import (
+    missing_columns,
+    raise_faults,
+)
+from loyalty_research.data.lending import (
+    collect,
+    lend,
+    to_pandas,
+)
 from loyalty_research.errors import Fault, UsageError
 
 COUNTS = ["time", "n_at_risk", "n_events", "n_censored"]

@@ -11,13 +11,15 @@ from loyalty_research.data.arguments import check_date
 from loyalty_research.data.frames import (
     Check,
     day_number,
-    give_back,
     is_missing,
-    lend,
     missing_columns,
     raise_faults,
     type_faults,
     value_faults,
+)
+from loyalty_research.data.lending import (
+    give_back,
+    lend,
 )
 from loyalty_research.errors import UsageError
 

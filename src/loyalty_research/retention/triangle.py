@@ -6,42 +6,28 @@ import datetime as dt
 from collections.abc import Sequence
 from typing import Any
 
-import narwhals.stable.v2 as nw
 import numpy as np
 import pandas as pd
 
 from loyalty_research.data.arguments import check_choice, check_date, check_share, check_whole
-from loyalty_research.data.frames import (
-    REPAIR_DATE,
-    REPAIR_ID,
-    Check,
-    collect,
-    column_names,
-    day_number,
-    is_missing,
-    open_tables,
-    raise_faults,
-    to_pandas,
-    value_faults,
+from loyalty_research.errors import UsageError
+from loyalty_research.retention.activity import (
+    active_periods,
+    count_brackets,
+    count_cells,
+    open_activity,
 )
-from loyalty_research.errors import Fault, UsageError
 from loyalty_research.retention.intervals import wilson_interval
 from loyalty_research.retention.periods import (
     PERIODS,
     ROLLING_DAYS,
     as_dates,
-    period_number,
     period_of,
     period_start,
 )
 
 KINDS = ("exact", "on_or_after", "bracket", "continuous")
 CLOCKS = ("calendar", "rolling")
-_EXITS = ("death_date", "moved_date", "observed_until")
-_COHORT, _FIRST, _AT, _K = "__cohort", "__first", "__at", "__k"
-_PRESENT, _SEEN = "__present", "__seen"
-_NEVER = 10**9
-"""A period that no study reaches: how long a patient without an exit is present."""
 
 
 def retention_triangle(
@@ -110,11 +96,14 @@ def retention_triangle(
     pairs = _check_brackets(brackets, kind)
     level = check_share(conf_level, name="conf_level")
     cutoff = check_date(data_cutoff, name="data_cutoff")
-    events, left = _open(visits, exits, patient, date, cutoff)
-    active, people = _members(events, left, patient, date, period, clock)
-    sizes = _sizes(people)
-    spans = pairs if kind == "bracket" else _every_period(sizes, cutoff, period, clock)
-    n_retained = _retained(active, kind, sizes["cohort"].unique(), spans, patient)
+    events, left = open_activity(visits, exits, patient=patient, date=date, cutoff=cutoff)
+    active = active_periods(events, left, patient=patient, date=date, period=period, clock=clock)
+    if kind == "bracket":
+        spans, (sizes, n_retained) = pairs, count_brackets(active, pairs, patient=patient)
+    else:
+        sizes, cells = count_cells(active, kind, patient=patient)
+        spans = _every_period(sizes, cutoff, period, clock)
+        n_retained = _matrix(cells, sizes["cohort"].unique(), len(spans), kind)
     table = _denominators(sizes, spans).assign(n_retained=n_retained.ravel())
     table = _without_unobserved(table, sizes, cutoff, period, clock)
     return _shares(table, kind, period, level)
@@ -134,161 +123,6 @@ def _check_brackets(brackets: Sequence[tuple[int, int]] | None, kind: str) -> li
     return pairs
 
 
-def _open(
-    visits: Any, exits: Any, patient: str, date: str, cutoff: dt.date
-) -> tuple[nw.LazyFrame, nw.LazyFrame | None]:
-    names = [] if exits is None else column_names(exits, table="exits")
-    ends = [column for column in _EXITS if column in names]
-    lent = open_tables(
-        {"visits": visits, "exits": exits}, ids=patient, dates={"visits": [date], "exits": ends}
-    )
-    who = is_missing(patient, repair=REPAIR_ID)
-    late = day_number(nw.col(date)) > cutoff.toordinal()
-    checks = [
-        who,
-        is_missing(date, repair=REPAIR_DATE),
-        Check(date, late, "is after data_cutoff", "move data_cutoff or correct the dates"),
-    ]
-    faults = value_faults(lent["visits"], checks, table="visits")
-    if exits is not None:
-        faults += value_faults(lent["exits"], [who], table="exits", unique=patient)
-        if not ends:
-            message = f"none of {', '.join(_EXITS)} is there"
-            faults.append(Fault("exits", "", 0, message, "name the exits so, or leave exits out"))
-    raise_faults(faults)
-    left = lent["exits"].select(patient, *ends) if exits is not None else None
-    return lent["visits"].select(patient, date), left
-
-
-# --- in the engine: distinct patient-periods ------------------------------------------------------
-
-
-def _members(
-    events: nw.LazyFrame,
-    left: nw.LazyFrame | None,
-    patient: str,
-    date: str,
-    period: str,
-    clock: str,
-) -> tuple[nw.LazyFrame, nw.LazyFrame]:
-    """Return one row a patient and active period, with one row a patient."""
-    if clock == "calendar":
-        active = events.select(patient, period_number(nw.col(date), period).alias(_AT)).unique()
-        # The calendar clock needs no first day: periods are counted from the cohort's.
-        people = active.group_by(patient).agg(nw.col(_AT).min().alias(_COHORT))
-        people = people.with_columns(nw.col(_COHORT).alias(_FIRST))
-        since = nw.col(_AT) - nw.col(_COHORT)
-    else:
-        active = events.select(patient, day_number(nw.col(date)).alias(_AT))
-        people = events.group_by(patient).agg(nw.col(date).min().alias(date))
-        people = people.select(
-            patient,
-            period_number(nw.col(date), period).alias(_COHORT),
-            day_number(nw.col(date)).alias(_FIRST),
-        )
-        since = (nw.col(_AT) - nw.col(_FIRST)) // ROLLING_DAYS[period]
-    people = _with_exits(people, left, patient, period, clock)
-    active = active.join(people, on=patient, how="inner").with_columns(since.alias(_K))
-    active = active.select(patient, _COHORT, _K, _PRESENT, _SEEN).unique()
-    return active, people
-
-
-def _with_exits(
-    people: nw.LazyFrame, left: nw.LazyFrame | None, patient: str, period: str, clock: str
-) -> nw.LazyFrame:
-    """Return the patients with the last period at whose start, and to whose end, each was there."""
-    if left is None:
-        return people.with_columns(nw.lit(_NEVER).alias(_PRESENT), nw.lit(_NEVER).alias(_SEEN))
-    there = left.collect_schema().names()
-    gone = [nw.col(c).dt.date() for c in ("death_date", "moved_date") if c in there]
-    unseen = [nw.col(c).dt.offset_by("1d").dt.date() for c in _EXITS[2:] if c in there]
-    none = nw.lit(None, dtype=nw.Date)
-    left = left.select(
-        patient,
-        (nw.min_horizontal(*gone) if gone else none).alias(_PRESENT),
-        (unseen[0] if unseen else none).alias(_SEEN),
-    )
-    people = people.join(left, on=patient, how="left")
-    present = _periods_until(nw.col(_PRESENT), period, clock)
-    seen = _periods_until(nw.col(_SEEN), period, clock) - 1
-    return people.with_columns(
-        present.fill_null(_NEVER).alias(_PRESENT), seen.fill_null(_NEVER).alias(_SEEN)
-    )
-
-
-def _periods_until(date: nw.Expr, period: str, clock: str) -> nw.Expr:
-    if clock == "calendar":
-        return period_number(date, period) - nw.col(_COHORT)
-    days = day_number(date) - nw.col(_FIRST)
-    # Engines differ in how they divide what is negative.
-    return nw.when(days < 0).then(nw.lit(-1)).otherwise(days // ROLLING_DAYS[period])
-
-
-def _retained(
-    active: nw.LazyFrame,
-    kind: str,
-    cohorts: np.ndarray,
-    spans: Sequence[tuple[int, int]],
-    patient: str,
-) -> np.ndarray:
-    """Return how many of each cohort (rows) are retained in each span of periods (columns)."""
-    if kind == "bracket":
-        return _in_brackets(active, cohorts, spans, patient)
-    last = nw.min_horizontal(nw.col(_PRESENT), nw.col(_SEEN))
-    if kind == "on_or_after":
-        latest = active.group_by(patient, _COHORT, _PRESENT, _SEEN).agg(nw.col(_K).max())
-        counts = _by_cell(latest.with_columns(nw.min_horizontal(nw.col(_K), last).alias(_K)))
-        matrix = _matrix(counts, cohorts, len(spans))
-        return matrix[:, ::-1].cumsum(axis=1)[:, ::-1]
-    if kind == "continuous":
-        # The (k+1)-th active period is period k only if none was left out before it.
-        position = nw.col(_K).cum_count().over(patient, order_by=_K)
-        active = active.with_columns(position.alias(_AT)).filter(nw.col(_AT) == nw.col(_K) + 1)
-    return _matrix(_by_cell(active.filter(nw.col(_K) <= last)), cohorts, len(spans))
-
-
-def _by_cell(rows: nw.LazyFrame) -> pd.DataFrame:
-    counts = rows.group_by(_COHORT, _K).agg(nw.len().alias("n"))
-    return _table(counts.rename({_COHORT: "cohort", _K: "period"}))
-
-
-def _in_brackets(
-    active: nw.LazyFrame, cohorts: np.ndarray, spans: Sequence[tuple[int, int]], patient: str
-) -> np.ndarray:
-    k, names = nw.col(_K), [f"__span_{i}" for i in range(len(spans))]
-    within = [
-        (
-            (k >= low)
-            & (k < high)
-            & (k <= nw.col(_PRESENT))
-            & (nw.col(_PRESENT) >= low)
-            & (nw.col(_SEEN) >= high - 1)
-        )
-        .cast(nw.Int64)
-        .alias(name)
-        for name, (low, high) in zip(names, spans, strict=True)
-    ]
-    active = active.select(patient, _COHORT, *within)
-    by_patient = active.group_by(patient, _COHORT).agg(*[nw.col(name).max() for name in names])
-    totals = by_patient.group_by(_COHORT).agg(*[nw.col(name).sum() for name in names])
-    return _table(totals).set_index(_COHORT).loc[cohorts, names].to_numpy(np.int64)
-
-
-# --- out of the engine: a few counts --------------------------------------------------------------
-
-
-def _table(frame: nw.LazyFrame) -> pd.DataFrame:
-    return to_pandas(collect(frame)).astype(np.int64)
-
-
-def _sizes(people: nw.LazyFrame) -> pd.DataFrame:
-    sizes = people.group_by(_COHORT, _PRESENT, _SEEN).agg(
-        nw.len().alias("n"), nw.col(_FIRST).min().alias("first"), nw.col(_FIRST).max().alias("last")
-    )
-    names = {_COHORT: "cohort", _PRESENT: "present", _SEEN: "seen"}
-    return _table(sizes.rename(names)).sort_values(list(names.values()), ignore_index=True)
-
-
 def _every_period(
     sizes: pd.DataFrame, cutoff: dt.date, period: str, clock: str
 ) -> list[tuple[int, int]]:
@@ -299,11 +133,16 @@ def _every_period(
     return [(k, k + 1) for k in range(last + 1)]
 
 
-def _matrix(counts: pd.DataFrame, cohorts: np.ndarray, n_periods: int) -> np.ndarray:
+def _matrix(cells: pd.DataFrame, cohorts: np.ndarray, n_periods: int, kind: str) -> np.ndarray:
+    """Return how many of each cohort (rows) are retained in each period (columns)."""
+    last = cells[["present", "seen"]].min(axis="columns")
+    if kind == "on_or_after":
+        # The latest visit counts for every period up to it, while the patient is there.
+        cells = cells.assign(period=cells["period"].clip(upper=last))
+    cells = cells[(cells["period"] <= last) & (cells["period"] >= 0)]
     matrix = np.zeros((len(cohorts), n_periods), np.int64)
-    counts = counts[counts["period"] >= 0]
-    matrix[np.searchsorted(cohorts, counts["cohort"]), counts["period"]] = counts["n"]
-    return matrix
+    np.add.at(matrix, (np.searchsorted(cohorts, cells["cohort"]), cells["period"]), cells["n"])
+    return matrix[:, ::-1].cumsum(axis=1)[:, ::-1] if kind == "on_or_after" else matrix
 
 
 def _denominators(sizes: pd.DataFrame, spans: Sequence[tuple[int, int]]) -> pd.DataFrame:

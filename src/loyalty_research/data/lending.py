@@ -1,0 +1,227 @@
+"""Frames of any engine lent to one, with what was derived given back as the kind that came in.
+
+Frames in memory (pandas, Polars, Arrow) are lent to DuckDB for the work, lazy frames (DuckDB
+relations, lazy Polars, Spark) stay in their own engine, so that one code path with one meaning of
+"missing" serves them all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import duckdb
+import narwhals.stable.v2 as nw
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from loyalty_research.errors import DataError, Fault, UsageError
+
+ROW = "__row"
+"""Position of a row of a frame in memory, by which derived columns find their way back."""
+
+
+def column_names(frame: Any, *, table: str = "data") -> list[str]:
+    """Return the names of a frame's columns, whatever engine it lives in.
+
+    Args:
+        frame: pandas, Polars, Arrow, DuckDB relation, Spark.
+        table: The table's name, for the message.
+
+    Returns:
+        The names in order.
+
+    Raises:
+        UsageError: It is not a table.
+
+    Examples:
+        >>> import pandas
+        >>> column_names(pandas.DataFrame({"patient_id": [1]}))
+        ['patient_id']
+    """
+    return _narwhals(frame, table).collect_schema().names()
+
+
+def lend(
+    frames: Mapping[str, Any],
+    *,
+    columns: Mapping[str, Sequence[str]] | None = None,
+    dates: Mapping[str, Sequence[str]] | None = None,
+) -> dict[str, nw.LazyFrame]:
+    """Return frames as lazy frames that live in one engine and can be joined.
+
+    Args:
+        frames: Native frames by name.
+        columns: For each frame in memory the columns to lend; all that can be, if not named.
+        dates: For each frame the date columns, so that one without any value is still a date.
+
+    Returns:
+        Lazy frames by name; frames in memory carry their row number in `ROW`.
+
+    Raises:
+        UsageError: Lazy frames of different engines.
+    """
+    wrapped = {name: _narwhals(frame, name) for name, frame in frames.items()}
+    lazy = {name: frame for name, frame in wrapped.items() if isinstance(frame, nw.LazyFrame)}
+    engines = {frame.implementation for frame in lazy.values()}
+    if len(engines) > 1:
+        names = ", ".join(lazy)
+        raise UsageError(f"{names} live in different engines; bring them into one of them")
+    host = next(iter(lazy.values()), None)
+    connection = duckdb.connect() if host is None else None
+    lent = dict(lazy)
+    for name in wrapped.keys() - lazy.keys():
+        chosen = None if columns is None else columns.get(name)
+        table = _as_arrow(wrapped[name], chosen, (dates or {}).get(name, ()), name)
+        lent[name] = _copy(table, connection) if connection is not None else _move(table, host)
+    return {name: lent[name] for name in wrapped}
+
+
+def _narwhals(frame: Any, table: str) -> Any:
+    try:
+        return nw.from_native(frame)
+    except TypeError:
+        kind = type(frame).__name__
+        message = f"{table} must be a table (pandas, Polars, Arrow, DuckDB or Spark), not {kind}"
+        raise UsageError(message) from None
+
+
+def _as_arrow(
+    frame: nw.DataFrame[Any], columns: Sequence[str] | None, dates: Sequence[str], table: str
+) -> pa.Table:
+    arrays, faults = {}, []
+    for column in frame.columns if columns is None else columns:
+        try:
+            values = frame.get_column(column).to_frame().to_arrow().column(0)
+        except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
+            # Arrow's own message quotes the value that does not fit.
+            message = f"column {column} holds values of more than one type"
+            faults.append(Fault(table, column, 0, message, "give all its values one type"))
+            continue
+        arrays[column] = _plain(values, column in dates)
+    if faults and columns is not None:
+        raise DataError(faults)
+    arrays[ROW] = pa.chunked_array([pa.array(np.arange(len(frame)))])
+    return pa.table(arrays)
+
+
+def _plain(values: pa.ChunkedArray, is_date: bool) -> pa.ChunkedArray:
+    """Return a column free of dictionaries, time zones, and types that say nothing."""
+    if pa.types.is_dictionary(values.type):
+        values = values.cast(values.type.value_type)
+    if pa.types.is_timestamp(values.type) and values.type.tz is not None:
+        # The day of a visit is the day on the clinic's wall, not in Greenwich.
+        values = pc.local_timestamp(values)
+    if is_date and values.null_count == len(values):
+        values = pa.chunked_array([pa.nulls(len(values), pa.date32())])
+    return values
+
+
+def _copy(loyalty_lent: pa.Table, connection: duckdb.DuckDBPyConnection) -> nw.LazyFrame:
+    # The copy takes a hundredth of the work that follows, which scans it faster than Arrow.
+    name = f"lent_{len(connection.sql('SHOW TABLES').fetchall())}"
+    connection.execute(f"CREATE TABLE {name} AS SELECT * FROM loyalty_lent")
+    return nw.from_native(connection.table(name))
+
+
+def _move(loyalty_lent: pa.Table, host: Any) -> nw.LazyFrame:
+    if host.implementation is nw.Implementation.DUCKDB:
+        # A relation made by another's `query` shares its connection and can be joined to it; the
+        # engine finds the Arrow table by the name of this function's argument.
+        return nw.from_native(host.to_native().query("_host", "SELECT * FROM loyalty_lent"))
+    if host.implementation is nw.Implementation.POLARS:
+        return nw.from_arrow(loyalty_lent, backend=host.implementation).lazy()
+    raise UsageError("bring the tables in memory into the engine of the others first")
+
+
+def distinct(frame: nw.LazyFrame, *columns: str | nw.Expr) -> nw.LazyFrame:
+    """Return the distinct combinations of columns, by grouping.
+
+    `unique` numbers the rows of every combination on SQL engines, which takes twice as long.
+
+    Args:
+        frame: The rows.
+        *columns: Names or expressions.
+
+    Returns:
+        One row a combination.
+    """
+    chosen = frame.select(*columns)
+    names = chosen.collect_schema().names()
+    return chosen.group_by(*names).agg(nw.len().alias("__n")).select(*names)
+
+
+def collect(frame: nw.LazyFrame) -> pa.Table:
+    """Run the engine and return its answer as an Arrow table.
+
+    Args:
+        frame: What to compute.
+
+    Returns:
+        The rows, in no particular order unless the frame was sorted.
+    """
+    return frame.collect(backend="pyarrow").to_native()
+
+
+def give_back(result: nw.LazyFrame, *, like: Any, new: Sequence[str]) -> Any:
+    """Return a table with derived columns as the kind of frame it was derived from.
+
+    Args:
+        result: Rows of the lent table, some perhaps gone, with the new columns.
+        like: The native frame that was lent.
+        new: The new columns, in order; one that the frame already has is replaced.
+
+    Returns:
+        The kind of `like`: its own columns untouched, its order of rows kept if it has one.
+    """
+    kept = [column for column in column_names(like) if column not in new]
+    names = result.collect_schema().names()
+    if ROW not in names:
+        return result.select(*kept, *new).to_native()
+    table = collect(result.select(ROW, *new).sort(ROW))
+    rows = table.column(ROW).to_numpy()
+    table = table.drop_columns([ROW])
+    if nw.dependencies.is_pandas_dataframe(like):
+        added = to_pandas(table)
+        columns = {name: added[name].array for name in new}
+        return like.iloc[rows].drop(columns=[c for c in new if c in like.columns]).assign(**columns)
+    original = nw.from_native(like, eager_only=True)
+    own = original[rows].select(*kept) if kept else original[rows]
+    if not new:
+        return own.to_native()
+    added = nw.from_arrow(table, backend=original.implementation)
+    return nw.concat([own, added], how="horizontal").to_native()
+
+
+def give_new(result: nw.LazyFrame, *, like: Any, key: str) -> Any:
+    """Return a new table, one row a key, as the kind of frame it was derived from.
+
+    Args:
+        result: The new table.
+        like: A native frame it was derived from.
+        key: The column that names a row; frames in memory are sorted by it and keep its type.
+
+    Returns:
+        The kind of `like`.
+    """
+    wrapped = nw.from_native(like)
+    if isinstance(wrapped, nw.LazyFrame):
+        return result.to_native()
+    table = collect(result.sort(key))
+    if nw.dependencies.is_pandas_dataframe(like):
+        frame = to_pandas(table)
+        return frame.astype({key: like[key].dtype})
+    return nw.from_arrow(table, backend=wrapped.implementation).to_native()
+
+
+def to_pandas(table: pa.Table) -> Any:
+    """Return an Arrow table as pandas, its days as `datetime64[ns]`.
+
+    Args:
+        table: The rows.
+
+    Returns:
+        A pandas frame with a plain index.
+    """
+    return table.to_pandas(date_as_object=False, coerce_temporal_nanoseconds=True)
