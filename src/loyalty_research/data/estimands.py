@@ -49,7 +49,19 @@ _Row = tuple[str, float, str, str]
 
 
 def true_values(scenario: Scenario) -> dict[str, Any]:
-    """Return what `truth.json` holds: definition, parameters, single values and curves."""
+    """Return what `truth.json` holds: definition, parameters, single values and curves.
+
+    Args:
+        scenario: The world.
+
+    Returns:
+        Nested dictionaries and lists of plain values.
+
+    Examples:
+        >>> truths = true_values(Scenario())
+        >>> truths["retention"][0]["population"], truths["retention"][0]["arm"]
+        ('everyone', 'never_enrolled')
+    """
     return {
         "lapse_definition": LAPSE_DEFINITION,
         "populations": POPULATIONS,
@@ -65,6 +77,12 @@ def true_values(scenario: Scenario) -> dict[str, Any]:
 def estimands(scenario: Scenario) -> dict[str, dict[str, Any]]:
     """Return name -> value, unit and what estimates it.
 
+    Args:
+        scenario: The world.
+
+    Returns:
+        One entry a true value.
+
     Examples:
         >>> names = estimands(Scenario())
         >>> names["reach_probability"]["value"], names["sbp_effect"]["unit"]
@@ -74,7 +92,9 @@ def estimands(scenario: Scenario) -> dict[str, dict[str, Any]]:
         *_hazard_ratios(scenario),
         *_retention_values(scenario),
         *_exit_rates(scenario),
-        *_service_values(scenario),
+        *_contact_values(scenario),
+        *_complaint_values(scenario),
+        *_activity_values(scenario),
         *_programme_values(scenario),
     )
     return {
@@ -156,47 +176,37 @@ def _exit_rates(s: Scenario) -> list[_Row]:
     ]
 
 
-def _service_values(s: Scenario) -> list[_Row]:
-    within = 1 - np.exp(-24 / s.mean_response_hours)
-    clock = "time to event, still open complaints censored at the end of data_cutoff"
+def _contact_values(s: Scenario) -> list[_Row]:
     due = "contacts due at least 3 days before data_cutoff"
+    both = s.share_attempted * s.reach_probability
     return [
         ("contact_attempted", s.share_attempted, "probability", f"attempted among {due}"),
         ("reach_probability", s.reach_probability, "probability", "reached among attempted"),
-        (
-            "contact_reached",
-            s.share_attempted * s.reach_probability,
-            "probability",
-            f"reached among {due}",
-        ),
+        ("contact_reached", both, "probability", f"reached among {due}"),
+    ]
+
+
+def _complaint_values(s: Scenario) -> list[_Row]:
+    within = 1 - np.exp(-24 / s.mean_response_hours)
+    clock = "time to event, still open complaints censored at the end of data_cutoff"
+    answered, settled = f"opened to responded, {clock}", f"responded to resolved, {clock}"
+    return [
         ("complaint_rate", s.complaint_rate, "per visit", "complaints over visits"),
-        (
-            "complaint_mean_response",
-            s.mean_response_hours,
-            "hours",
-            f"opened to responded, {clock}",
-        ),
-        ("complaint_answered_24_hours", within, "probability", f"share within 24 hours, {clock}"),
-        (
-            "complaint_mean_settling",
-            s.mean_settling_hours,
-            "hours",
-            f"responded to resolved, {clock}",
-        ),
+        ("complaint_mean_response", s.mean_response_hours, "hours", answered),
+        ("complaint_answered_24_hours", within, "probability", f"within 24 hours, {clock}"),
+        ("complaint_mean_settling", s.mean_settling_hours, "hours", settled),
+    ]
+
+
+def _activity_values(s: Scenario) -> list[_Row]:
+    active = "recommendations over years from first visit to the last active day, before enrolment"
+    ratio = "that rate after enrolment over the rate before it"
+    sets = "redemptions per 5 earning visits"
+    return [
         ("survey_rate", s.survey_rate, "per visit", "answered surveys over visits"),
-        (
-            "referral_rate",
-            s.referral_rate,
-            "per patient-year",
-            "recommendations over years from first visit to the last active day, before enrolment",
-        ),
-        (
-            "referral_rate_ratio",
-            s.referral_rate_ratio,
-            "rate ratio",
-            "rate after enrolment over rate before it",
-        ),
-        ("reward_redeemed", s.share_redeemed, "probability", "redemptions per 5 earning visits"),
+        ("referral_rate", s.referral_rate, "per patient-year", active),
+        ("referral_rate_ratio", s.referral_rate_ratio, "rate ratio", ratio),
+        ("reward_redeemed", s.share_redeemed, "probability", sets),
     ]
 
 

@@ -21,6 +21,8 @@ BUNDLED_PATIENTS = 8000
 def simulate_bundled_study() -> SimulatedStudy:
     """Return the study that is kept in `data/example`, drawn again from its seed.
 
+    `loyalty data simulate --seed 2021 --patients 8000 --out DIR` writes the same folder.
+
     Returns:
         The same values, whatever the versions of the libraries that draw it.
 

@@ -98,6 +98,20 @@ def draw_lives(scenario: Scenario, *, seed: int, n_patients: int) -> Lives:
         r (H0(E) + q (H0(s) - H0(E))) = W   otherwise,      T = floor(s),
 
     so that a patient who is never enrolled has P(T > t) = exp(-r H0(t + 1)).
+
+    Args:
+        scenario: The world to draw from.
+        seed: Any whole number from 0.
+        n_patients: Number of patients.
+
+    Returns:
+        One entry a patient in every array.
+
+    Examples:
+        >>> lives = draw_lives(Scenario(), seed=1, n_patients=1000)
+        >>> enrolled = lives.enrolled < NEVER
+        >>> bool((lives.enrolled[enrolled] <= lives.end[enrolled]).all())
+        True
     """
     people = _draw_people(scenario, Draws(seed, 1), n_patients)
     draws = Draws(seed, 2)

@@ -18,6 +18,14 @@ VISIT_TYPES = np.array(["clinic", "home", "online", "phone"])
 def codes(prefix: str, n: int, *, width: int = 7) -> np.ndarray:
     """Return `n` texts: the prefix followed by 1, 2, ... with leading zeros.
 
+    Args:
+        prefix: What each text begins with.
+        n: How many.
+        width: Digits to fill up to; larger numbers are longer.
+
+    Returns:
+        An array of texts.
+
     Examples:
         >>> codes("V", 2, width=3).tolist()
         ['V001', 'V002']
@@ -27,7 +35,19 @@ def codes(prefix: str, n: int, *, width: int = 7) -> np.ndarray:
 
 
 def dates(scenario: Scenario, days: np.ndarray) -> np.ndarray:
-    """Return days from the study's start as dates; NEVER becomes missing."""
+    """Return days from the study's start as dates; NEVER becomes missing.
+
+    Args:
+        scenario: The world to draw from.
+        days: Whole days from the start.
+
+    Returns:
+        Dates as `datetime64[ns]`.
+
+    Examples:
+        >>> dates(Scenario(), np.array([0, 31, NEVER])).astype("datetime64[D]").tolist()
+        [datetime.date(2021, 1, 1), datetime.date(2021, 2, 1), None]
+    """
     start = np.datetime64(scenario.start, "D")
     stamps = start + np.minimum(days, NEVER).astype("timedelta64[D]")
     missing = np.asarray(days) >= NEVER
@@ -40,6 +60,22 @@ def draw_visit_days(scenario: Scenario, lives: Lives, draws: Draws) -> tuple[np.
     The first visit is day 0 and the last is exactly the day of lapsing; a day of enrolment is a
     visit too. Between them gaps are whole days, uniform on `usual_gap`, now and then on `pause`,
     so a patient who still comes is never away for more than 170 days.
+
+    Args:
+        scenario: The world to draw from.
+        lives: The patients.
+        draws: Source of random numbers.
+
+    Returns:
+        Positions of patients, and days since each one's first visit.
+
+    Examples:
+        >>> from loyalty_research.data.lives import draw_lives
+        >>> world = Scenario()
+        >>> lives = draw_lives(world, seed=1, n_patients=50)
+        >>> patient, day = draw_visit_days(world, lives, Draws(1, 4))
+        >>> int((day == 0).sum())
+        50
     """
     patients = [np.arange(len(lives))]
     days = [np.zeros(len(lives), dtype=np.int64)]
@@ -86,7 +122,24 @@ class Visits:
 
 
 def visits_table(scenario: Scenario, visits: Visits, patient_ids: np.ndarray) -> pd.DataFrame:
-    """Return `visits`."""
+    """Return `visits`, sorted by patient and date.
+
+    Args:
+        scenario: The world to draw from.
+        visits: Their visits.
+        patient_ids: Text to write for each patient.
+
+    Returns:
+        One row a visit.
+
+    Examples:
+        >>> from loyalty_research.data.lives import draw_lives
+        >>> world = Scenario()
+        >>> lives = draw_lives(world, seed=1, n_patients=50)
+        >>> visits = Visits(world, lives, 1)
+        >>> visits_table(world, visits, codes("P", 50)).columns[:3].tolist()
+        ['visit_id', 'patient_id', 'visit_date']
+    """
     return pd.DataFrame(
         {
             "visit_id": codes("V", len(visits)),
@@ -102,7 +155,23 @@ def visits_table(scenario: Scenario, visits: Visits, patient_ids: np.ndarray) ->
 
 
 def enrolments_table(scenario: Scenario, lives: Lives, patient_ids: np.ndarray) -> pd.DataFrame:
-    """Return `enrolments`: they end with a known death or move, never by choice."""
+    """Return `enrolments`: they end with a known death or move, never by choice.
+
+    Args:
+        scenario: The world to draw from.
+        lives: The patients.
+        patient_ids: Text to write for each patient.
+
+    Returns:
+        One row an enrolment.
+
+    Examples:
+        >>> from loyalty_research.data.lives import draw_lives
+        >>> world = Scenario()
+        >>> lives = draw_lives(world, seed=1, n_patients=50)
+        >>> enrolments_table(world, lives, codes("P", 50))["patient_id"].is_unique
+        True
+    """
     who = np.flatnonzero(lives.enrolled < NEVER)
     ends = np.minimum(lives.death, lives.moved)[who]
     reason = np.array(["moved", "died", None], dtype=object)
@@ -126,6 +195,22 @@ def contacts_table(
 
     A contact is attempted with `share_attempted` on the due day or up to three days later, unless
     that is after the cut-off; if attempted, it reaches the patient with `reach_probability`.
+
+    Args:
+        scenario: The world to draw from.
+        lives: The patients.
+        patient_ids: Text to write for each patient.
+        seed: The study's seed.
+
+    Returns:
+        One row a planned contact.
+
+    Examples:
+        >>> from loyalty_research.data.lives import draw_lives
+        >>> world = Scenario()
+        >>> lives = draw_lives(world, seed=1, n_patients=50)
+        >>> contacts_table(world, lives, codes("P", 50), 1)["contact_id"].is_unique
+        True
     """
     who = np.repeat(np.flatnonzero(lives.enrolled < NEVER), len(scenario.contact_days))
     n_enrolled = len(who) // len(scenario.contact_days)
@@ -163,6 +248,24 @@ def points_table(
 
     After each full set of `visits_per_reward` earning visits the points of that set are redeemed
     on the same day, or never; so no balance is ever negative.
+
+    Args:
+        scenario: The world to draw from.
+        visits: Their visits.
+        patient_ids: Text to write for each patient.
+        seed: The study's seed.
+
+    Returns:
+        One row a movement.
+
+    Examples:
+        >>> from loyalty_research.data.lives import draw_lives
+        >>> world = Scenario()
+        >>> lives = draw_lives(world, seed=1, n_patients=50)
+        >>> visits = Visits(world, lives, 1)
+        >>> points = points_table(world, visits, codes("P", 50), 1)
+        >>> points.groupby("movement")["points"].unique().to_dict()
+        {'earn': array([10]), 'redeem': array([50])}
     """
     at = np.flatnonzero(visits.enrolled)
     n_earned = _count_within(visits.patient[at])

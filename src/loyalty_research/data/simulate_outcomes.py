@@ -19,6 +19,25 @@ def measurements_table(
 
     value = mean by age + patient's own deviation + effect (from the day after enrolment) + noise,
     rounded to whole mmHg.
+
+    Args:
+        scenario: The world to draw from.
+        lives: The patients.
+        visits: Their visits.
+        patient_ids: Text to write for each patient.
+        seed: The study's seed.
+
+    Returns:
+        One row a measurement.
+
+    Examples:
+        >>> from loyalty_research.data.lives import draw_lives
+        >>> world = Scenario()
+        >>> lives = draw_lives(world, seed=1, n_patients=50)
+        >>> visits = Visits(world, lives, 1)
+        >>> table = measurements_table(world, lives, visits, codes("P", 50), 1)
+        >>> table[["measure", "unit"]].drop_duplicates().values.tolist()
+        [['sbp', 'mmHg']]
     """
     draws = Draws(seed, 6)
     own = scenario.sbp_sd_between * draws.normal(len(lives))
@@ -48,6 +67,24 @@ def surveys_table(
     On a 0-1 scale p = base + clinic + trend x (day / days) + patient + effect once the visited
     clinic is live; satisfaction = 1 + Binomial(4, p), recommend = Binomial(10, p'), so means are
     linear in p and an effect of d points adds d / 4 (or d / 10) to p.
+
+    Args:
+        scenario: The world to draw from.
+        lives: The patients.
+        visits: Their visits.
+        patient_ids: Text to write for each patient.
+        seed: The study's seed.
+
+    Returns:
+        One row an answer.
+
+    Examples:
+        >>> from loyalty_research.data.lives import draw_lives
+        >>> world = Scenario()
+        >>> lives = draw_lives(world, seed=1, n_patients=50)
+        >>> visits = Visits(world, lives, 1)
+        >>> surveys_table(world, lives, visits, codes("P", 50), 1)["item"].unique().tolist()
+        ['satisfaction', 'recommend']
     """
     draws = Draws(seed, 7)
     patient = scenario.survey_patient_spread * (2 * draws.uniform(len(lives)) - 1)
@@ -84,6 +121,24 @@ def complaints_table(
     """Return `complaints`: made on the day of a visit, answered after an exponential time.
 
     Whatever lies after the end of the cut-off day has not happened yet and is missing.
+
+    Args:
+        scenario: The world to draw from.
+        visits: Their visits.
+        patient_ids: Text to write for each patient.
+        seed: The study's seed.
+
+    Returns:
+        One row a complaint.
+
+    Examples:
+        >>> from loyalty_research.data.lives import draw_lives
+        >>> world = Scenario()
+        >>> lives = draw_lives(world, seed=1, n_patients=50)
+        >>> visits = Visits(world, lives, 1)
+        >>> complaints = complaints_table(world, visits, codes("P", 50), 1)
+        >>> bool((complaints["resolved_at"] < complaints["responded_at"]).any())
+        False
     """
     draws = Draws(seed, 8)
     at = np.flatnonzero(draws.chance(scenario.complaint_rate, len(visits)))
@@ -118,6 +173,22 @@ def referrals_table(
 
     The cumulative intensity at day s is rate x (min(s, E) + ratio x (s - E)+) / 365.25; its
     events are drawn as sums of exponentials and mapped back to days.
+
+    Args:
+        scenario: The world to draw from.
+        lives: The patients.
+        patient_ids: Text to write for each patient.
+        seed: The study's seed.
+
+    Returns:
+        One row a recommendation.
+
+    Examples:
+        >>> from loyalty_research.data.lives import draw_lives
+        >>> world = Scenario()
+        >>> lives = draw_lives(world, seed=1, n_patients=50)
+        >>> referrals_table(world, lives, codes("P", 50), 1)["referral_id"].is_unique
+        True
     """
     draws = Draws(seed, 9)
     who, day = _referral_days(scenario, lives, draws)

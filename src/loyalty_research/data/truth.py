@@ -28,6 +28,12 @@ class Cells:
 def cells(scenario: Scenario) -> Cells:
     """Return the cells of the whole population.
 
+    Args:
+        scenario: The world.
+
+    Returns:
+        Four cells a clinic.
+
     Examples:
         >>> population = cells(Scenario())
         >>> len(population.share), round(float(population.share.sum()), 12)
@@ -46,7 +52,18 @@ def cells(scenario: Scenario) -> Cells:
 
 
 def new_patients(scenario: Scenario) -> Cells:
-    """Return the cells of patients first seen at a clinic where the programme is already live."""
+    """Return the cells of patients first seen at a clinic where the programme is already live.
+
+    Args:
+        scenario: The world.
+
+    Returns:
+        The same cells with other shares; none for clinics that never go live.
+
+    Examples:
+        >>> int((new_patients(Scenario()).share == 0).sum())  # two clinics of four cells
+        8
+    """
     everyone = cells(scenario)
     live = np.array([_first_day_law(scenario)[day:].sum() for day in scenario.go_live])
     return everyone.only(everyone.share * live[everyone.facility])
@@ -59,6 +76,19 @@ def retention_by_cell(
 
     S(t | E) = exp(-r [H0(min(t + 1, E)) + q (H0(t + 1) - H0(min(t + 1, E)))]) with r the cell's
     and q the programme's hazard ratio; H0 of the Weibull law.
+
+    Args:
+        scenario: The world.
+        group: The cells and their shares.
+        days: Whole days since the first visit.
+        enrolled_on: Day of enrolment since the first visit; NEVER for none.
+
+    Returns:
+        Cells by days.
+
+    Examples:
+        >>> retention_by_cell(Scenario(), cells(Scenario()), [30, 365]).shape
+        (32, 2)
     """
     ratio = np.exp(scenario.log_hazard(group.facility, group.older, group.condition))
     return np.exp(-np.outer(ratio, _baseline_hazard(scenario, days, enrolled_on)))
@@ -68,6 +98,15 @@ def retention(
     scenario: Scenario, group: Cells, days: Any, *, enrolled_on: int = NEVER
 ) -> np.ndarray:
     """Return the retention of a whole group: the mean over its cells.
+
+    Args:
+        scenario: The world.
+        group: The cells and their shares.
+        days: Whole days since the first visit.
+        enrolled_on: Day of enrolment since the first visit; NEVER for none.
+
+    Returns:
+        One probability a day.
 
     Examples:
         >>> world = Scenario()
@@ -84,6 +123,19 @@ def retention_not_at_first(scenario: Scenario, group: Cells, days: Any) -> np.nd
 
     Among them the share still meant to be enrolled is p (1 - a) / (1 - p a), with p the cell's
     enrolment probability and a the share enrolled at once; their delay is geometric.
+
+    Args:
+        scenario: The world.
+        group: The cells and their shares.
+        days: Whole days since the first visit.
+
+    Returns:
+        One probability a day.
+
+    Examples:
+        >>> world = Scenario()
+        >>> retention_not_at_first(world, new_patients(world), [365]).round(3).tolist()
+        [0.593]
     """
     meant = scenario.enrolment_probability(group.older, group.condition)
     at_once = scenario.share_enrolled_at_once
@@ -93,7 +145,21 @@ def retention_not_at_first(scenario: Scenario, group: Cells, days: Any) -> np.nd
 
 
 def retention_as_it_happens(scenario: Scenario, group: Cells, days: Any) -> np.ndarray:
-    """Return the retention under the enrolment that really happens, over all days of entry."""
+    """Return the retention under the enrolment that really happens, over all days of entry.
+
+    Args:
+        scenario: The world.
+        group: The cells and their shares.
+        days: Whole days since the first visit.
+
+    Returns:
+        One probability a day.
+
+    Examples:
+        >>> world = Scenario()
+        >>> retention_as_it_happens(world, cells(world), [365]).round(3).tolist()
+        [0.589]
+    """
     meant = scenario.enrolment_probability(group.older, group.condition)
     total = np.zeros(len(np.atleast_1d(days)))
     for facility in range(scenario.n_facilities):
@@ -105,7 +171,18 @@ def retention_as_it_happens(scenario: Scenario, group: Cells, days: Any) -> np.n
 
 
 def restricted_mean(curve: np.ndarray) -> float:
-    """Return the mean days retained up to the curve's length: the sum of S(0) ... S(tau - 1)."""
+    """Return the mean days retained up to the curve's length: the sum of S(0) ... S(tau - 1).
+
+    Args:
+        curve: Retention on days 0, 1, 2, ...
+
+    Returns:
+        Days.
+
+    Examples:
+        >>> restricted_mean(np.array([1.0, 0.5, 0.25]))
+        1.75
+    """
     return float(curve.sum())
 
 
@@ -115,6 +192,20 @@ def cumulative_incidence(scenario: Scenario, group: Cells, days: Any) -> dict[st
     With S the cell's retention and death and moving exponential with daily rates d and m,
     lapse: sum over s <= t of (S(s - 1) - S(s)) exp(-(d + m) s), as a lapse wins a tie;
     death: d / (d + m) times the sum of S(s) (exp(-(d + m) s) - exp(-(d + m)(s + 1))).
+
+    Args:
+        scenario: The world.
+        group: The cells and their shares.
+        days: Whole days since the first visit.
+
+    Returns:
+        One array of probabilities a cause: lapse, death, moved.
+
+    Examples:
+        >>> world = Scenario()
+        >>> causes = cumulative_incidence(world, cells(world), [365])
+        >>> {cause: round(float(value[0]), 3) for cause, value in causes.items()}
+        {'lapse': 0.425, 'death': 0.01, 'moved': 0.014}
     """
     grid = np.arange(int(np.max(days)) + 1)
     curve = retention_by_cell(scenario, group, grid)
