@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import ndtri
 
 from loyalty_research.display.tidy import as_list, as_pandas, require_audience, require_columns
 from loyalty_research.errors import UsageError
+from loyalty_research.retention.intervals import wilson_interval
 
 THRESHOLD = 7
 BASE = 5
@@ -197,18 +197,17 @@ def _refresh_rates(table: pd.DataFrame, rates: Mapping[str, tuple[str, str]]) ->
 
 def _refresh_interval(table: pd.DataFrame, whole: pd.Series) -> pd.DataFrame:
     """Replace the limits by Wilson's, from the rounded counts."""
-    level = table["conf_level"] if "conf_level" in table.columns else np.nan
-    z2 = ndtri(0.5 + np.asarray(level, dtype=float) / 2) ** 2
-    share, n = table["estimate"], whole.mask(whole == 0)
-    centre = (share + z2 / (2 * n)) / (1 + z2 / n)
-    half = np.sqrt(z2 * share * (1 - share) / n + z2**2 / (4 * n**2)) / (1 + z2 / n)
-    limits = {
-        "conf_low": (centre - half).clip(lower=0),
-        "conf_high": (centre + half).clip(upper=1),
+    levels = table["conf_level"].dropna().unique() if "conf_level" in table.columns else [np.nan]
+    level = float(levels[0]) if len(levels) == 1 else np.nan
+    count, n = (table["estimate"] * whole).to_numpy(), whole.to_numpy()
+    low, high = wilson_interval(count, n, conf_level=level)
+    fresh: dict[str, Any] = {
+        "conf_low": low,
+        "conf_high": high,
         "std_error": np.nan,
         "p_value": np.nan,
     }
-    return table.assign(**{name: v for name, v in limits.items() if name in table.columns})
+    return table.assign(**{name: v for name, v in fresh.items() if name in table.columns})
 
 
 def _thin(part: pd.DataFrame, threshold: int) -> pd.DataFrame:

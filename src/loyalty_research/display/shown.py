@@ -40,15 +40,23 @@ class ShownTable:
     name: str
     caption: str
     table: WordedTable = field(repr=False)
+    max_rows: int | None = None
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         numbers = self.table.numbers
         size = f"{plural(len(numbers), 'row')}, {plural(numbers.shape[1], 'column')}"
         return {
             TABLE_MIME: {"name": self.name, "caption": self.caption, **table_payload(numbers)},
-            "text/html": table_html(self.table.words, caption=self.caption),
+            "text/html": self._html(),
             "text/plain": f"table {self.name}: {size}",
         }
+
+    def _html(self) -> str:
+        words = self.table.words
+        left_out = 0 if self.max_rows is None else max(0, len(words) - self.max_rows)
+        page = table_html(words.head(len(words) - left_out), caption=self.caption)
+        more = f"and {plural(left_out, 'more row')}, all of them in the file {self.name}.csv"
+        return f"{page}\n<p>{more}</p>" if left_out else page
 
 
 @dataclass(frozen=True)
@@ -86,7 +94,14 @@ class ShownFinding:
         return {FINDING_MIME: finding, "text/html": page, "text/plain": self.sentence}
 
 
-def show_table(table: Any, *, name: str, caption: str, audience: str = "internal") -> ShownTable:
+def show_table(
+    table: Any,
+    *,
+    name: str,
+    caption: str,
+    audience: str = "internal",
+    max_rows: int | None = None,
+) -> ShownTable:
     """Show a table to the reader and hand its numbers to the runner.
 
     Args:
@@ -94,6 +109,7 @@ def show_table(table: Any, *, name: str, caption: str, audience: str = "internal
         name: short name for files and results: lower-case letters, digits, underscores.
         caption: one sentence saying what the table shows.
         audience: "publish" refuses a table whose counts (`n`, `n_...`) are small or not rounded.
+        max_rows: the first rows that the page shows of a long table; the file holds all.
 
     Raises:
         UsageError: no caption, or a name that is none.
@@ -107,7 +123,7 @@ def show_table(table: Any, *, name: str, caption: str, audience: str = "internal
     worded = table if isinstance(table, WordedTable) else word_table(table)
     if require_audience(audience) == "publish":
         _refuse_small_counts(worded.numbers, name)
-    return ShownTable(_checked_name(name), _checked_text(caption, "a caption"), worded)
+    return ShownTable(_checked_name(name), _checked_text(caption, "a caption"), worded, max_rows)
 
 
 def show_figure(figure: Axes | Figure, *, name: str, alt: str) -> ShownFigure:

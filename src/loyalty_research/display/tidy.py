@@ -28,16 +28,17 @@ def as_pandas(table: Any) -> pd.DataFrame:
         >>> as_pandas(pd.DataFrame({"n": [1]}, index=[7])).index.tolist()
         [0]
     """
+    # Only pandas allows two columns of one name.
+    names = [str(name) for name in table.columns] if isinstance(table, pd.DataFrame) else []
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise UsageError(f"columns named twice: {', '.join(twice)}; rename them")
     try:
         frame = nw.from_native(table)
     except TypeError:
         raise UsageError(f"expected a table, got {type(table).__name__}; pass a frame") from None
     collected = frame.collect(backend="pandas") if isinstance(frame, nw.LazyFrame) else frame
-    pandas = collected.to_pandas().reset_index(drop=True)
-    twice = sorted({str(name) for name in pandas.columns[pandas.columns.duplicated()]})
-    if twice:
-        raise UsageError(f"columns named twice: {', '.join(twice)}; rename them")
-    return pandas
+    return collected.to_pandas().reset_index(drop=True)
 
 
 def require_columns(table: pd.DataFrame, columns: Iterable[str], *, what: str) -> None:
