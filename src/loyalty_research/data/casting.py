@@ -175,8 +175,8 @@ def _time(
 ) -> str:
     """Return a date or a time on the study's own clock."""
     zone = text(time_zone)
-    if source_type == "TIMESTAMP WITH TIME ZONE":
-        local = f"({present} AT TIME ZONE {zone})"
+    if source_type.endswith("WITH TIME ZONE") or source_type.startswith("TIMESTAMPTZ"):
+        local = f"CAST({present} AT TIME ZONE {zone} AS TIMESTAMP)"
     elif source_type.startswith(("DATE", "TIMESTAMP")):
         local = f"CAST({present} AS TIMESTAMP)"
     else:

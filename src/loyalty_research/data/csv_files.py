@@ -105,13 +105,17 @@ def read_header(table: str, path: Path, settings: TableSettings) -> list[str]:
         DataError: The file is empty, or its first line is not in the stated encoding.
     """
     encoding = "gb18030" if settings.encoding == "gb18030" else "utf-8-sig"
-    with open_bytes(path) as raw, io.TextIOWrapper(raw, encoding, newline="") as lines:
+    # Python decodes ahead of the line it gives, so foreign bytes of later lines must not stop it.
+    with (
+        open_bytes(path) as raw,
+        io.TextIOWrapper(raw, encoding, errors="surrogateescape", newline="") as lines,
+    ):
         try:
             header = next(csv.reader(lines, delimiter=settings.delimiter or ","), [])
-        except UnicodeDecodeError:
-            raise DataError([encoding_fault(table, path, settings.encoding, 0, 1)]) from None
         except csv.Error:
             header = []
+    if any("\udc80" <= character <= "\udcff" for name in header for character in name):
+        raise DataError([encoding_fault(table, path, settings.encoding, 1, 1)])
     if not header:
         fault = Fault(table, "", 1, f'"{path.name}" has no header line', "export it again")
         raise DataError([fault])
@@ -141,7 +145,7 @@ def encoding_fault(
         table: name of the table.
         path: the file.
         encoding: the encoding stated in the settings.
-        count: lines in another encoding; 0 when reading stopped at the first.
+        count: lines in another encoding.
         first_line: number of the first of them, the header being line 1.
 
     Returns:
@@ -150,7 +154,7 @@ def encoding_fault(
     many = f"{count:,} lines are" if count > 1 else "a line is"
     message = f'"{path.name}" is not {encoding} throughout: {many} in another encoding'
     repair = "state the encoding in study.toml, or save the file in one encoding (UTF-8)"
-    return Fault(table, "", max(count, 1), f"{message}, first at line {first_line:,}", repair)
+    return Fault(table, "", count, f"{message}, first at line {first_line:,}", repair)
 
 
 def _transcoded(table: str, path: Path, scratch: Path) -> Path:

@@ -1,6 +1,6 @@
 """The data dictionary, written from the contract so that the two cannot disagree.
 
-`python -m loyalty_research.data.dictionary data/README.md` writes it anew.
+`python -m loyalty_research.data.dictionary` writes `data/README.md` anew.
 """
 
 from __future__ import annotations
@@ -133,4 +133,4 @@ def _names(names: tuple[str, ...]) -> str:
 
 
 if __name__ == "__main__":
-    write_dictionary(sys.argv[1])
+    write_dictionary(sys.argv[1] if len(sys.argv) > 1 else "data/README.md")

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import duckdb
 import pyarrow as pa
@@ -38,6 +38,13 @@ _DELIMITERS = (",", "\t", ";", "|")
 _PARQUET_ENDINGS = (".parquet", ".pq")
 
 
+class Proposal(NamedTuple):
+    """Guessed settings, with sentences about what a person has to confirm or to add."""
+
+    settings: StudySettings
+    notes: list[str]
+
+
 @dataclass(frozen=True)
 class Looked:
     """What a look at the beginning of a file, or of several alike, showed."""
@@ -49,7 +56,7 @@ class Looked:
     settings: Mapping[str, str]
 
 
-def propose_settings(folder: str | Path) -> tuple[StudySettings, list[str]]:
+def propose_settings(folder: str | Path) -> Proposal:
     """Return settings guessed from the files of a folder, with notes on what has to be confirmed.
 
     Args:
@@ -292,9 +299,7 @@ def _codes(
     return codes, notes
 
 
-def _with_cutoff(
-    folder: Path, values: dict[str, Any], notes: list[str]
-) -> tuple[StudySettings, list[str]]:
+def _with_cutoff(folder: Path, values: dict[str, Any], notes: list[str]) -> Proposal:
     """Add the last day with a visit, which is at best a lower bound of the true cut-off."""
     # The bound of dates in the engine, so that no visit is cut off while looking for the last.
     settings = parse_settings({**values, "data_cutoff": date.max})
@@ -302,9 +307,9 @@ def _with_cutoff(
     if last is None:
         notes = [*notes, "data_cutoff could not be guessed; state it"]
         # Only a person can state it; the file is written with an open line in its place.
-        return settings.model_copy(update={"data_cutoff": None}), notes
+        return Proposal(settings.model_copy(update={"data_cutoff": None}), notes)
     guess = f"data_cutoff = {last} is the last visit found, a guess: state the day of the export"
-    return settings.model_copy(update={"data_cutoff": last}), [guess, *notes]
+    return Proposal(settings.model_copy(update={"data_cutoff": last}), [guess, *notes])
 
 
 def _last_visit(folder: Path, settings: StudySettings) -> date | None:

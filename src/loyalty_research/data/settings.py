@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from zoneinfo import available_timezones
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
@@ -67,7 +67,7 @@ class TableSettings(BaseModel):
     format: Literal["csv", "parquet", "duckdb"] | None = Field(
         default=None, description="how to read it; else the file's ending tells"
     )
-    delimiter: str | None = Field(default=None, min_length=1, max_length=4, description="CSV only")
+    delimiter: str | None = Field(default=None, min_length=1, max_length=1, description="CSV only")
     encoding: EncodingName | None = Field(default=None, description="CSV only")
     date_format: Formats | None = Field(
         default=None, description="strptime format of dates in text"
@@ -106,7 +106,7 @@ class StudySettings(BaseModel):
     )
     simulated: bool = Field(default=False, description="true marks every report as SIMULATED")
     encoding: EncodingName = Field(default="utf-8", description="utf-8, utf-8-sig or gb18030")
-    delimiter: str = Field(default=",", min_length=1, max_length=4, description="of CSV files")
+    delimiter: str = Field(default=",", min_length=1, max_length=1, description="of CSV files")
     date_format: Formats = Field(
         default=("%Y-%m-%d",), description="strptime format, or a list of them"
     )
@@ -286,7 +286,7 @@ def _worded(fault: Any) -> str:
 
 def _meant_otherwise(settings: StudySettings) -> Iterator[str]:
     """Yield what is well formed but contradicts the contract or itself."""
-    if settings.time_zone not in available_timezones():
+    if not _is_zone(settings.time_zone):
         near = suggest(settings.time_zone, available_timezones())
         yield f'time_zone "{settings.time_zone}" is not an IANA name such as Asia/Shanghai{near}'
     yield from _bad_formats("", [*settings.date_format, *settings.timestamp_format])
@@ -295,6 +295,14 @@ def _meant_otherwise(settings: StudySettings) -> Iterator[str]:
             yield f"tables.{name} is not a table of the contract{suggest(name, CONTRACT)}"
         else:
             yield from _table_meant_otherwise(name, table)
+
+
+def _is_zone(name: str) -> bool:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return False
+    return True
 
 
 def _table_meant_otherwise(name: str, table: TableSettings) -> Iterator[str]:

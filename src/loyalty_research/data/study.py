@@ -47,6 +47,11 @@ class Study:
         return self.settings.data_cutoff
 
     @property
+    def data_start(self) -> Any:
+        """First day with a visit (a date): before it nobody could have been seen."""
+        return self._summaries["visits"].first_date
+
+    @property
     def tables(self) -> tuple[str, ...]:
         """Names of the tables the study has, in the contract's order."""
         return tuple(self._mapped)
