@@ -123,7 +123,8 @@ def clipped_texts():
         for text in figure.findobj(Text):
             if not text.get_visible() or not text.get_text():
                 continue
-            box = text.get_window_extent(renderer)
+            # An annotation's own box would take in its leader line.
+            box = Text.get_window_extent(text, renderer)
             if box.x0 < -1 or box.y0 < -1 or box.x1 > page.x1 + 1 or box.y1 > page.y1 + 1:
                 outside.append(text.get_text())
             boxes.append((text.get_text(), box))

@@ -107,7 +107,7 @@ def draw_lines(axes: Axes, lines: Sequence[CurveLine]) -> None:
         ...     "conf_low": [0.3], "conf_high": [0.7]})
         >>> from matplotlib.figure import Figure
         >>> axes = Figure().add_subplot()
-        >>> draw_lines(axes, [CurveLine("", rows, False, False, "black", (0, ()))])
+        >>> draw_lines(axes, [CurveLine("", rows, False, False, "black", "solid")])
         >>> axes.lines[0].get_xydata().tolist()
         [[0.0, 1.0], [3.0, 0.5]]
     """
@@ -165,7 +165,7 @@ def name_lines(axes: Axes, lines: Sequence[CurveLine]) -> None:
         >>> rows = pd.DataFrame({"time": [9], "estimate": [0.5]})
         >>> from matplotlib.figure import Figure
         >>> axes = Figure().add_subplot()
-        >>> name_lines(axes, [CurveLine("North", rows, False, False, "black", (0, ()))])
+        >>> name_lines(axes, [CurveLine("North", rows, False, False, "black", "solid")])
         >>> [text.get_text() for text in axes.texts]
         ['North']
     """
@@ -236,7 +236,7 @@ def mark_quantiles(axes: Axes, quantiles: pd.DataFrame, lines: Sequence[CurveLin
         lines: as drawn; a quantile beyond the end of its line is left out.
 
     Examples:
-        >>> line = CurveLine("", pd.DataFrame({"time": [9]}), False, False, "black", (0, ()))
+        >>> line = CurveLine("", pd.DataFrame({"time": [9]}), False, False, "black", "solid")
         >>> from matplotlib.figure import Figure
         >>> axes = Figure().add_subplot()
         >>> mark_quantiles(axes, pd.DataFrame({"name": [""], "q": [0.5], "estimate": [4]}), [line])

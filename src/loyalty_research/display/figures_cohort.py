@@ -31,7 +31,7 @@ from loyalty_research.display.theme import (
     wrap,
 )
 from loyalty_research.display.tidy import as_pandas, require_columns, split_groups
-from loyalty_research.display.words import format_count, format_share
+from loyalty_research.display.words import format_count, format_share, is_missing
 from loyalty_research.errors import UsageError
 
 # The flow picture, in inches: those who remain at the left, those left out at the right.
@@ -179,14 +179,18 @@ def _box(axes: Axes, *, top: float, height: float, name: str, n: Any, last: bool
 
 
 def _side_box(axes: Axes, middle: float, row: pd.Series) -> None:
-    n = row["n_excluded"]
-    share = "0" if n == 0 else format_share(n, row["n_before"], missing=_SMALL_COUNT)
-    text = f"{share} left out"
+    text = f"{_left_out(row)} left out"
     start = _BOX_LEFT + _BOX_WIDTH / 2
     _arrow(axes, (start, middle), (_SIDE_LEFT, middle))
     width = max(_SIDE_WIDTH, text_width([text], size=SMALL + 0.5) + 0.24)
     _draw_box(axes, _SIDE_LEFT, middle - _SIDE_HEIGHT / 2, width, _SIDE_HEIGHT, FAINT, "#f7f7f7")
     axes.text(_SIDE_LEFT + 0.12, middle, text, va="center", fontsize=SMALL + 0.5, color=INK)
+
+
+def _left_out(row: pd.Series) -> str:
+    if is_missing(row["n_excluded"]):
+        return _SMALL_COUNT
+    return format_share(row["n_excluded"], row["n_before"]) if row["n_excluded"] > 0 else "0"
 
 
 def _draw_box(
@@ -301,10 +305,10 @@ def date_ticks(first: dt.date, last: dt.date) -> list[dt.date]:
         last: the last day of the axis.
 
     Examples:
-        >>> [str(day) for day in date_ticks(dt.date(2021, 3, 1), dt.date(2021, 12, 1))]
-        ['2021-04-01', '2021-07-01', '2021-10-01']
+        >>> [str(day) for day in date_ticks(dt.date(2021, 3, 1), dt.date(2022, 2, 1))]
+        ['2021-04-01', '2021-07-01', '2021-10-01', '2022-01-01']
     """
     months = range(first.year * 12 + first.month - 1, last.year * 12 + last.month)
-    step = next((s for s in (1, 3, 6, 12, 24, 60) if len(months) / s <= 9), 120)
+    step = next((s for s in (1, 3, 6, 12, 24, 60) if len(months) / s <= 10), 120)
     starts = [dt.date(m // 12, m % 12 + 1, 1) for m in months if m % step == 0]
     return starts or [dt.date(first.year, first.month, 1)]

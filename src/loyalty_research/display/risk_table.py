@@ -49,7 +49,7 @@ def risk_rows(
     Examples:
         >>> numbers = pd.DataFrame({"time": [0], "n_at_risk": [9], "n_events_so_far": [0],
         ...     "n_censored_so_far": [0]})
-        >>> line = CurveLine("", numbers, False, False, "black", (0, ()))
+        >>> line = CurveLine("", numbers, False, False, "black", "solid")
         >>> [(row.name, row.cells) for row in risk_rows(numbers, by=[], lines=[line], lost="Left")]
         [('At risk', ('9',)), ('Left', ('0',)), ('Censored', ('0',))]
     """

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import Any, TypeAlias
 
 import matplotlib as mpl
 import seaborn as sns
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 from matplotlib.colors import Colormap, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
@@ -32,9 +33,9 @@ FAINT = "#d9d9d9"
 # Okabe and Ito's colours for colour-blind readers (jfly.uni-koeln.de/color, 2008), without yellow,
 # which vanishes on white; dashes tell the lines apart in a grey copy.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F")
-Dashes: TypeAlias = tuple[int, tuple[float, ...]]
+Dashes: TypeAlias = str | tuple[int, tuple[float, ...]]
 DASHES: tuple[Dashes, ...] = (
-    (0, ()),
+    "solid",
     (0, (5, 1.5)),
     (0, (1.2, 1.2)),
     (0, (6, 1.5, 1.2, 1.5)),
@@ -147,12 +148,15 @@ def text_width(texts: Iterable[str], *, size: float = NORMAL, bold: bool = False
         >>> text_width(["wide text"]) > text_width(["text"]) > text_width([]) == 0
         True
     """
-    figure = Figure(dpi=DPI)
-    renderer = FigureCanvasAgg(figure).get_renderer()
     font = FontProperties(size=size, weight="bold" if bold else "normal")
     lines = [line for text in texts for line in text.split("\n")]
-    widths = [renderer.get_text_width_height_descent(line, font, False)[0] for line in lines]
+    widths = [_ruler().get_text_width_height_descent(line, font, False)[0] for line in lines]
     return max(widths, default=0.0) / DPI
+
+
+@cache
+def _ruler() -> RendererAgg:
+    return RendererAgg(1, 1, DPI)
 
 
 def wrap(text: str, *, inches: float, size: float = NORMAL, lines: int = 2) -> str:
@@ -199,9 +203,7 @@ def _first_line(text: str, *, inches: float, size: float, last: bool) -> str:
     if text_width([text], size=size) <= inches:
         return text
     tail = "…" if last else ""
-    fits = len(text)
-    while fits > 1 and text_width([text[:fits] + tail], size=size) > inches:
-        fits -= 1
+    fits = _how_many_fit(text, tail, inches=inches, size=size)
     if last:
         return text[:fits].rstrip() + tail
     at_space = text.rfind(" ", 1, fits + 1)
@@ -209,6 +211,18 @@ def _first_line(text: str, *, inches: float, size: float, last: bool) -> str:
         return text[:at_space]
     # No line of Chinese begins with a closing mark.
     return text[: fits - 1] if fits > 1 and text[fits] in "）】》」，。、；：" else text[:fits]
+
+
+def _how_many_fit(text: str, tail: str, *, inches: float, size: float) -> int:
+    """Return how many first characters fit, at least one, by halving."""
+    fits, too_many = 1, len(text)
+    while too_many - fits > 1:
+        middle = (fits + too_many) // 2
+        if text_width([text[:middle] + tail], size=size) <= inches:
+            fits = middle
+        else:
+            too_many = middle
+    return fits
 
 
 def spread(
@@ -260,7 +274,7 @@ def line_look(index: int) -> tuple[str, Dashes]:
 
     Examples:
         >>> line_look(0)
-        ('#0072B2', (0, ()))
+        ('#0072B2', 'solid')
     """
     return COLOURS[index % len(COLOURS)], DASHES[index % len(DASHES)]
 
