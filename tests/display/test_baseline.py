@@ -90,6 +90,16 @@ def test_a_group_that_was_not_recorded_has_its_own_column():
     assert baseline_table(cohort, by="arm").words.columns.tolist()[-1] == "not recorded"
 
 
+def test_a_number_of_visits_that_is_always_0_or_1_is_no_yes_or_no():
+    worded = baseline_table(COHORT.assign(n_visits_before=0), variables=["n_visits_before"])
+    assert rows(worded)[1] == ["N visits before", "mean (SD)", "0.0 (0.0)"]
+
+
+def test_0_and_1_are_yes_and_no():
+    worded = baseline_table(COHORT.assign(smoker=[0, 1, 1, 0, 0, 0]), variables=["smoker"])
+    assert rows(worded)[1] == ["Smoker", "yes, n (%)", "2 (33.3 %)"]
+
+
 def test_categories_keep_their_order_and_their_empty_levels():
     stage = pd.Categorical(["low"] * 5 + ["high"], categories=["low", "middle", "high"])
     worded = baseline_table(COHORT.assign(stage=stage), variables=["stage"])

@@ -25,7 +25,7 @@ from loyalty_research.display.shown import (
     show_table,
     table_payload,
 )
-from loyalty_research.display.tables import attrition_table
+from loyalty_research.display.tables_cohort import attrition_table
 from loyalty_research.errors import DisclosureError, UsageError
 
 TABLE = pd.DataFrame({"site": ["<script>", None], "n": [6215, 0], "estimate": [1 / 3, np.nan]})
@@ -71,6 +71,14 @@ def test_a_worded_table_shows_its_words_and_carries_its_numbers(attrition):
     bundle = show(attrition_table(attrition))._repr_mimebundle_()
     assert "1,200 (15.0 %)" in bundle["text/html"]
     assert bundle[TABLE_MIME]["rows"][1] == [1, "first_visit_in_study", 8000, 1200, 6800]
+
+
+def test_a_long_table_shows_its_first_rows_and_carries_all():
+    bundle = show(pd.DataFrame({"n": range(100, 150)}), max_rows=3)._repr_mimebundle_()
+    assert bundle["text/html"].count("<tr>") == 1 + 3
+    assert "and 47 more rows, all of them in the file sites.csv" in bundle["text/html"]
+    assert len(bundle[TABLE_MIME]["rows"]) == 50
+    assert "more row" not in show(max_rows=2)._repr_mimebundle_()["text/html"]
 
 
 def test_jupyter_understands_what_is_shown():

@@ -7,10 +7,7 @@ import pandas as pd
 import pytest
 
 from loyalty_research.display.tables import (
-    attrition_table,
-    checks_table,
     cohort_labels,
-    facts_table,
     quantile_table,
     retention_table,
     triangle_table,
@@ -20,27 +17,6 @@ from loyalty_research.errors import UsageError
 
 def rows(worded):
     return worded.words.to_numpy().tolist()
-
-
-def test_each_step_says_how_many_were_left_out(attrition):
-    assert rows(attrition_table(attrition)) == [
-        ["0", "All patients", "–", "8,000"],
-        ["1", "First visit in study", "1,200 (15.0 %)", "6,800"],
-        ["2", "Known sex", "3 (<0.1 %)", "6,797"],
-        ["3", "Adult", "0 (0.0 %)", "6,797"],
-    ]
-
-
-def test_for_publication_a_small_number_left_out_is_hidden(attrition):
-    published = attrition_table(attrition, audience="publish", labels={"adult": "18 or older"})
-    assert rows(published)[2:] == [
-        ["2", "Known sex", "suppressed", "6,795"],
-        ["3", "18 or older", "0 (0.0 %)", "6,795"],
-    ]
-
-
-def test_attrition_keeps_its_numbers(attrition):
-    pd.testing.assert_frame_equal(attrition_table(attrition).numbers, attrition)
 
 
 def test_retention_is_worded_with_interval_and_number_at_risk(six_patients):
@@ -107,7 +83,14 @@ def test_an_empty_triangle_is_an_empty_table(triangle):
 
 def test_weekly_cohorts_are_named_by_their_monday():
     assert cohort_labels([dt.date(2024, 1, 1), dt.date(2024, 1, 8)])[1] == "2024-01-08"
-    assert cohort_labels(["2024 Q1", "2024 Q2"]) == ["2024 Q1", "2024 Q2"]
+    assert cohort_labels(["first", "second"]) == ["first", "second"]
+
+
+def test_quarters_and_years_are_told_from_months_by_three_cohorts():
+    quarters = [dt.date(2024, month, 1) for month in (1, 4, 7, 10)]
+    assert cohort_labels(quarters) == ["2024 Q1", "2024 Q2", "2024 Q3", "2024 Q4"]
+    assert cohort_labels(quarters[:2]) == ["2024-01", "2024-04"]
+    assert cohort_labels([dt.date(y, 1, 1) for y in (2022, 2023, 2024)])[0] == "2022"
 
 
 def test_quantiles_say_what_was_not_reached():
@@ -132,55 +115,11 @@ def test_quantiles_say_what_was_not_reached():
     assert rows(published)[2] == ["B", "Half (the median)", "suppressed"] + ["suppressed"] * 2
 
 
-def test_facts_have_thousands_and_iso_dates():
-    facts = pd.DataFrame(
-        {
-            "table": ["patients", "visits"],
-            "n_rows": [8000, 93211],
-            "first_date": [None, dt.date(2021, 1, 4)],
-            "last_date": [None, dt.date(2024, 12, 31)],
-            "files": [1, 2],
-        }
-    )
-    assert facts_table(facts).words.columns.tolist() == [
-        "Table",
-        "Rows",
-        "First date",
-        "Last date",
-        "Files",
-    ]
-    assert rows(facts_table(facts)) == [
-        ["patients", "8,000", "–", "–", "1"],
-        ["visits", "93,211", "2021-01-04", "2024-12-31", "2"],
-    ]
-
-
-def test_checks_are_passed_failed_or_for_information():
-    checks = pd.DataFrame(
-        {
-            "check": ["visits_known", "balance", "coverage"],
-            "statistic": [0.0, 0.31, 12.0],
-            "threshold": [0.0, 0.1, np.nan],
-            "passed": pd.array([True, False, None], dtype="boolean"),
-            "gating": [True, True, False],
-            "message": ["Every visit has a patient.", "Ages differ.", None],
-        }
-    )
-    assert rows(checks_table(checks)) == [
-        ["Visits known", "passed", "0", "0", "yes", "Every visit has a patient."],
-        ["Balance", "FAILED", "0.310", "0.100", "yes", "Ages differ."],
-        ["Coverage", "for information", "12", "–", "no", ""],
-    ]
-
-
 @pytest.mark.parametrize(
     ("word", "what"),
     [
-        (attrition_table, "the attrition lacks the columns step"),
         (triangle_table, "the triangle lacks the columns cohort"),
         (quantile_table, "the quantiles lacks the columns q"),
-        (facts_table, "the facts lacks the columns table"),
-        (checks_table, "the checks lacks the columns check"),
     ],
 )
 def test_a_table_of_another_kind_is_refused(word, what):

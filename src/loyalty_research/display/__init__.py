@@ -16,14 +16,8 @@ from loyalty_research.display.sentences import (
     retention_sentence,
 )
 from loyalty_research.display.shown import show_figure, show_finding, show_table
-from loyalty_research.display.tables import (
-    attrition_table,
-    checks_table,
-    facts_table,
-    quantile_table,
-    retention_table,
-    triangle_table,
-)
+from loyalty_research.display.tables import quantile_table, retention_table, triangle_table
+from loyalty_research.display.tables_cohort import attrition_table, checks_table, facts_table
 from loyalty_research.display.worded import WordedTable, word_table
 
 __all__ = [

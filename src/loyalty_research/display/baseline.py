@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from loyalty_research.display.disclosure import suppress_small_counts
-from loyalty_research.display.tables import EVERYBODY
+from loyalty_research.display.tables_cohort import EVERYBODY
 from loyalty_research.display.tidy import as_pandas, column_label, group_label, require_columns
 from loyalty_research.display.worded import SUPPRESSED, WordedTable
 from loyalty_research.display.words import (
@@ -177,7 +177,13 @@ def _missing_rows(
 
 def _is_yes_no(column: pd.Series) -> bool:
     known = column.dropna()
-    return len(known) > 0 and all(not isinstance(v, str) and v in (0, 1) for v in known.unique())
+    # A number of visits that happens to be 0 or 1 for everybody is still a number.
+    counted = str(column.name).startswith("n_")
+    return (
+        len(known) > 0
+        and not counted
+        and all(not isinstance(v, str) and v in (0, 1) for v in known.unique())
+    )
 
 
 def _levels(column: pd.Series) -> list[Any]:

@@ -15,7 +15,7 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 from loyalty_research.display.disclosure import suppress_small_counts
 from loyalty_research.display.fonts import fit_fonts
-from loyalty_research.display.tables import criterion_label, publish_attrition
+from loyalty_research.display.tables_cohort import criterion_label, publish_attrition
 from loyalty_research.display.theme import (
     COLOURS,
     FAINT,

@@ -9,7 +9,7 @@ import pandas as pd
 
 from loyalty_research.display.disclosure import suppress_small_counts
 from loyalty_research.display.lookup import check_curve, curve_at
-from loyalty_research.display.tables import criterion_label, publish_attrition
+from loyalty_research.display.tables_cohort import criterion_label, publish_attrition
 from loyalty_research.display.tidy import as_list, as_pandas, split_groups
 from loyalty_research.display.worded import SUPPRESSED
 from loyalty_research.display.words import (

@@ -21,83 +21,19 @@ from loyalty_research.display.tidy import (
     group_label,
     require_columns,
 )
-from loyalty_research.display.worded import SUPPRESSED, WordedTable, word_table
+from loyalty_research.display.worded import SUPPRESSED, WordedTable, count_cells, missing_cells
 from loyalty_research.display.words import (
     MISSING,
     format_count,
     format_interval,
     format_level,
     format_percent,
-    format_share,
     is_missing,
 )
 
-ATTRITION_COLUMNS = ("step", "criterion", "n_before", "n_excluded", "n_after")
 TRIANGLE_COLUMNS = ("cohort", "period", "n_patients", "n_retained", "estimate")
-CHECK_COLUMNS = ("check", "statistic", "threshold", "passed", "gating", "message")
 _QUANTILE_COLUMNS = ("q", "estimate", "conf_low", "conf_high", "conf_level", "n", "n_events")
-EVERYBODY = "All patients"
 _NOT_REACHED = "not reached"
-
-
-def attrition_table(
-    attrition: Any, *, labels: Mapping[Any, str] | None = None, audience: str = "internal"
-) -> WordedTable:
-    """Word who was left out at each step, with the share of those still there before it.
-
-    Args:
-        attrition: one row per criterion: step, criterion, n_before, n_excluded, n_after.
-        labels: names for readers by criterion.
-        audience: "publish" hides small counts.
-
-    Raises:
-        UsageError: a column is missing.
-
-    Examples:
-        >>> attrition = pd.DataFrame({"step": [0, 1], "criterion": ["all", "adult"],
-        ...     "n_before": [8000, 8000], "n_excluded": [0, 1200], "n_after": [8000, 6800]})
-        >>> attrition_table(attrition).words.values.tolist()
-        [['0', 'All patients', '–', '8,000'], ['1', 'Adult', '1,200 (15.0 %)', '6,800']]
-    """
-    numbers = publish_attrition(attrition, audience=audience)
-    hidden = _hidden(numbers)
-    words = {
-        "Step": [format_count(step) for step in numbers["step"]],
-        "Criterion": [criterion_label(name, labels=labels) for name in numbers["criterion"]],
-        "Left out": [
-            MISSING if step == 0 else format_share(n, before, missing=gone)
-            for step, n, before, gone in zip(
-                numbers["step"], numbers["n_excluded"], numbers["n_before"], hidden, strict=True
-            )
-        ],
-        "Remaining": _counts(numbers["n_after"], hidden),
-    }
-    return WordedTable(numbers, pd.DataFrame(words, dtype=object))
-
-
-def criterion_label(criterion: Any, *, labels: Mapping[Any, str] | None = None) -> str:
-    """Return a criterion's name for readers; the step before all criteria is "All patients".
-
-    Examples:
-        >>> criterion_label("all"), criterion_label("seen_in_2024")
-        ('All patients', 'Seen in 2024')
-    """
-    everybody = {"all": EVERYBODY}
-    return column_label(str(criterion), labels={**everybody, **(labels or {})})
-
-
-def publish_attrition(attrition: Any, *, audience: str) -> pd.DataFrame:
-    """Return the attrition as this audience may see it.
-
-    Examples:
-        >>> publish_attrition(pd.DataFrame({"step": [0], "criterion": ["all"], "n_before": [33],
-        ...     "n_excluded": [0], "n_after": [33]}), audience="publish")["n_after"].tolist()
-        [35]
-    """
-    table = as_pandas(attrition)
-    require_columns(table, ATTRITION_COLUMNS, what="the attrition")
-    counts = ["n_before", "n_excluded", "n_after"]
-    return suppress_small_counts(table, counts=counts, audience=audience)
 
 
 def retention_table(
@@ -136,14 +72,14 @@ def retention_table(
 '4,000', 'Lapsed so far': '50', 'Censored so far': '6,164'}
     """
     numbers = curve_at(curve, times=times, by=by, audience=audience)
-    hidden = _hidden(numbers)
+    hidden = missing_cells(numbers)
     words = {
         **_group_words(numbers, as_list(by), labels),
         column_label(unit): [format_count(time) for time in numbers["time"]],
         f"{column_label(kept)} ({_level(numbers)} interval)": _intervals(numbers),
-        "At risk": _counts(numbers["n_at_risk"], hidden),
-        f"{column_label(lost)} so far": _counts(numbers["n_events_so_far"], hidden),
-        "Censored so far": _counts(numbers["n_censored_so_far"], hidden),
+        "At risk": count_cells(numbers["n_at_risk"], hidden),
+        f"{column_label(lost)} so far": count_cells(numbers["n_events_so_far"], hidden),
+        "Censored so far": count_cells(numbers["n_censored_so_far"], hidden),
     }
     return WordedTable(numbers, pd.DataFrame(words, dtype=object))
 
@@ -169,7 +105,7 @@ def triangle_table(
         [['2024-01', '40', '100 %', '–']]
     """
     numbers = publish_triangle(triangle, audience=audience)
-    hidden = _hidden(numbers, otherwise=unobserved)
+    hidden = missing_cells(numbers, otherwise=unobserved)
     cells = [
         format_percent(share, digits=digits, missing=gone)
         for share, gone in zip(numbers["estimate"], hidden, strict=True)
@@ -205,18 +141,28 @@ def publish_triangle(triangle: Any, *, audience: str) -> pd.DataFrame:
 
 
 def cohort_labels(cohorts: Sequence[Any] | pd.Index) -> list[str]:
-    """Return names for cohorts: the month when all begin on a first of the month, else the day.
+    """Return names for cohorts: year, quarter or month when all begin on one, else the day.
+
+    Two cohorts are too few to tell quarters from months.
 
     Examples:
         >>> cohort_labels([dt.date(2024, 1, 1), dt.date(2024, 2, 1)])
         ['2024-01', '2024-02']
         >>> cohort_labels([dt.date(2024, 1, 1), dt.date(2024, 1, 8)])
         ['2024-01-01', '2024-01-08']
+        >>> cohort_labels([dt.date(2023, 7, 1), dt.date(2023, 10, 1), dt.date(2024, 1, 1)])
+        ['2023 Q3', '2023 Q4', '2024 Q1']
     """
     if not all(isinstance(c, dt.date) for c in cohorts):
         return [group_label(c) for c in cohorts]
-    monthly = all(c.day == 1 for c in cohorts)
-    return [c.strftime("%Y-%m" if monthly else "%Y-%m-%d") for c in cohorts]
+    if not all(c.day == 1 for c in cohorts):
+        return [c.strftime("%Y-%m-%d") for c in cohorts]
+    months = {c.month for c in cohorts}
+    if len(cohorts) > 2 and months == {1}:
+        return [str(c.year) for c in cohorts]
+    if len(cohorts) > 2 and months <= {1, 4, 7, 10}:
+        return [f"{c.year} Q{(c.month + 2) // 3}" for c in cohorts]
+    return [c.strftime("%Y-%m") for c in cohorts]
 
 
 def quantile_table(
@@ -249,85 +195,15 @@ def quantile_table(
     numbers = as_pandas(quantiles)
     require_columns(numbers, [*as_list(by), *_QUANTILE_COLUMNS], what="the quantiles")
     numbers = suppress_small_counts(numbers, counts=["n", "n_events"], audience=audience)
-    hidden = _hidden(numbers)
+    hidden = missing_cells(numbers)
     words = {
         **_group_words(numbers, as_list(by), labels),
         "Share gone": [_share_gone(q) for q in numbers["q"]],
         f"Time in {unit} ({_level(numbers)} interval)": _times(numbers, hidden),
-        "Patients": _counts(numbers["n"], hidden),
-        "Events": _counts(numbers["n_events"], hidden),
+        "Patients": count_cells(numbers["n"], hidden),
+        "Events": count_cells(numbers["n_events"], hidden),
     }
     return WordedTable(numbers, pd.DataFrame(words, dtype=object))
-
-
-def facts_table(facts: Any, *, audience: str = "internal") -> WordedTable:
-    """Word what a study holds: rows and dates of each table.
-
-    Args:
-        facts: one row per table: table, n_rows, first_date, last_date, and what else is there.
-        audience: "publish" hides small counts.
-
-    Raises:
-        UsageError: a column is missing.
-
-    Examples:
-        >>> facts = pd.DataFrame({"table": ["visits"], "n_rows": [93211],
-        ...     "first_date": [dt.date(2021, 1, 4)], "last_date": [dt.date(2024, 12, 31)]})
-        >>> facts_table(facts).words.values.tolist()
-        [['visits', '93,211', '2021-01-04', '2024-12-31']]
-    """
-    table = as_pandas(facts)
-    require_columns(table, ["table", "n_rows"], what="the facts")
-    names = {"n_rows": "rows", "first_date": "first date", "last_date": "last date"}
-    return word_table(
-        suppress_small_counts(table, counts=["n_rows"], audience=audience), labels=names
-    )
-
-
-def checks_table(checks: Any) -> WordedTable:
-    """Word which checks held, and which of them an estimate waits for.
-
-    Args:
-        checks: one row per check: check, statistic, threshold, passed, gating, message.
-
-    Raises:
-        UsageError: a column is missing.
-
-    Examples:
-        >>> checks = pd.DataFrame({"check": ["visits_known"], "statistic": [0], "threshold": [0],
-        ...     "passed": [True], "gating": [True], "message": ["Every visit has a patient."]})
-        >>> checks_table(checks).words.values.tolist()
-        [['Visits known', 'passed', '0', '0', 'yes', 'Every visit has a patient.']]
-    """
-    numbers = as_pandas(checks)
-    require_columns(numbers, CHECK_COLUMNS, what="the checks")
-    plain = word_table(numbers[["statistic", "threshold", "gating"]]).words
-    words = {
-        "Check": [column_label(name) for name in numbers["check"]],
-        "Result": [_result(passed) for passed in numbers["passed"]],
-        "Found": plain["Statistic"],
-        "Limit": plain["Threshold"],
-        "Estimates wait for it": plain["Gating"],
-        "Meaning": numbers["message"].fillna("").astype(str),
-    }
-    return WordedTable(numbers, pd.DataFrame(words, dtype=object))
-
-
-def _result(passed: Any) -> str:
-    if is_missing(passed):
-        return "for information"
-    return "passed" if passed else "FAILED"
-
-
-def _hidden(numbers: pd.DataFrame, *, otherwise: str = MISSING) -> list[str]:
-    """Return what to write for a missing count of each row: hidden on purpose, or not there."""
-    if SUPPRESSED not in numbers.columns:
-        return [otherwise] * len(numbers)
-    return [SUPPRESSED if cells > 0 else otherwise for cells in numbers[SUPPRESSED]]
-
-
-def _counts(column: pd.Series, hidden: list[str]) -> list[str]:
-    return [format_count(n, missing=gone) for n, gone in zip(column, hidden, strict=True)]
 
 
 def _level(numbers: pd.DataFrame) -> str:

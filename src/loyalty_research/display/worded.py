@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from loyalty_research.display.tidy import as_pandas, column_label
-from loyalty_research.display.words import MISSING, format_value, is_missing
+from loyalty_research.display.words import MISSING, format_count, format_value, is_missing
 
 SUPPRESSED = "suppressed"
 # A cell of figures: a sign, a digit, and no ISO date.
@@ -46,16 +46,38 @@ def word_table(
         [['North', '6,214', '–']]
     """
     numbers = as_pandas(table)
-    hidden = numbers.get(SUPPRESSED, pd.Series(0, index=numbers.index)).fillna(0) > 0
+    gone = missing_cells(numbers, otherwise=missing)
     words = {
         column_label(name, labels=labels): [
-            format_value(value, missing=SUPPRESSED if gone else missing)
-            for value, gone in zip(numbers[name], hidden, strict=True)
+            format_value(value, missing=nothing)
+            for value, nothing in zip(numbers[name], gone, strict=True)
         ]
         for name in numbers.columns
         if name != SUPPRESSED
     }
     return WordedTable(numbers, pd.DataFrame(words, dtype=object))
+
+
+def missing_cells(numbers: pd.DataFrame, *, otherwise: str = MISSING) -> list[str]:
+    """Return what to write for a missing count of each row: hidden on purpose, or not there.
+
+    Examples:
+        >>> missing_cells(pd.DataFrame({"n": [None, None], "suppressed": [1, 0]}))
+        ['suppressed', '–']
+    """
+    if SUPPRESSED not in numbers.columns:
+        return [otherwise] * len(numbers)
+    return [SUPPRESSED if cells > 0 else otherwise for cells in numbers[SUPPRESSED].fillna(0)]
+
+
+def count_cells(counts: pd.Series, missing: Sequence[str]) -> list[str]:
+    """Return counts as text, each with its own word for nothing.
+
+    Examples:
+        >>> count_cells(pd.Series([1200, None]), ["–", "suppressed"])
+        ['1,200', 'suppressed']
+    """
+    return [format_count(n, missing=gone) for n, gone in zip(counts, missing, strict=True)]
 
 
 def table_html(words: pd.DataFrame, *, caption: str = "") -> str:

@@ -1,0 +1,136 @@
+"""What a study holds, and who of it was left out, worded for readers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from loyalty_research.display.disclosure import suppress_small_counts
+from loyalty_research.display.tidy import as_pandas, column_label, require_columns
+from loyalty_research.display.worded import WordedTable, count_cells, missing_cells, word_table
+from loyalty_research.display.words import MISSING, format_count, format_share, is_missing
+
+ATTRITION_COLUMNS = ("step", "criterion", "n_before", "n_excluded", "n_after")
+CHECK_COLUMNS = ("check", "statistic", "threshold", "passed", "gating", "message")
+EVERYBODY = "All patients"
+
+
+def attrition_table(
+    attrition: Any, *, labels: Mapping[Any, str] | None = None, audience: str = "internal"
+) -> WordedTable:
+    """Word who was left out at each step, with the share of those still there before it.
+
+    Args:
+        attrition: one row per criterion: step, criterion, n_before, n_excluded, n_after.
+        labels: names for readers by criterion.
+        audience: "publish" hides small counts.
+
+    Raises:
+        UsageError: a column is missing.
+
+    Examples:
+        >>> attrition = pd.DataFrame({"step": [0, 1], "criterion": ["all", "adult"],
+        ...     "n_before": [8000, 8000], "n_excluded": [0, 1200], "n_after": [8000, 6800]})
+        >>> attrition_table(attrition).words.values.tolist()
+        [['0', 'All patients', '–', '8,000'], ['1', 'Adult', '1,200 (15.0 %)', '6,800']]
+    """
+    numbers = publish_attrition(attrition, audience=audience)
+    hidden = missing_cells(numbers)
+    words = {
+        "Step": [format_count(step) for step in numbers["step"]],
+        "Criterion": [criterion_label(name, labels=labels) for name in numbers["criterion"]],
+        "Left out": [
+            MISSING if step == 0 else format_share(n, before, missing=gone)
+            for step, n, before, gone in zip(
+                numbers["step"], numbers["n_excluded"], numbers["n_before"], hidden, strict=True
+            )
+        ],
+        "Remaining": count_cells(numbers["n_after"], hidden),
+    }
+    return WordedTable(numbers, pd.DataFrame(words, dtype=object))
+
+
+def criterion_label(criterion: Any, *, labels: Mapping[Any, str] | None = None) -> str:
+    """Return a criterion's name for readers; the step before all criteria is "All patients".
+
+    Examples:
+        >>> criterion_label("all"), criterion_label("seen_in_2024")
+        ('All patients', 'Seen in 2024')
+    """
+    everybody = {"all": EVERYBODY}
+    return column_label(str(criterion), labels={**everybody, **(labels or {})})
+
+
+def publish_attrition(attrition: Any, *, audience: str) -> pd.DataFrame:
+    """Return the attrition as this audience may see it.
+
+    Examples:
+        >>> publish_attrition(pd.DataFrame({"step": [0], "criterion": ["all"], "n_before": [33],
+        ...     "n_excluded": [0], "n_after": [33]}), audience="publish")["n_after"].tolist()
+        [35]
+    """
+    table = as_pandas(attrition)
+    require_columns(table, ATTRITION_COLUMNS, what="the attrition")
+    counts = ["n_before", "n_excluded", "n_after"]
+    return suppress_small_counts(table, counts=counts, audience=audience)
+
+
+def facts_table(facts: Any, *, audience: str = "internal") -> WordedTable:
+    """Word what a study holds: rows and dates of each table.
+
+    Args:
+        facts: one row per table: table, n_rows, first_date, last_date, and what else is there.
+        audience: "publish" hides small counts.
+
+    Raises:
+        UsageError: a column is missing.
+
+    Examples:
+        >>> facts = pd.DataFrame({"table": ["visits"], "n_rows": [93211],
+        ...     "first_date": [pd.Timestamp(2021, 1, 4)], "last_date": [pd.Timestamp(2024, 12, 31)]})
+        >>> facts_table(facts).words.values.tolist()
+        [['visits', '93,211', '2021-01-04', '2024-12-31']]
+    """
+    table = as_pandas(facts)
+    require_columns(table, ["table", "n_rows"], what="the facts")
+    names = {"n_rows": "rows", "first_date": "first date", "last_date": "last date"}
+    return word_table(
+        suppress_small_counts(table, counts=["n_rows"], audience=audience), labels=names
+    )
+
+
+def checks_table(checks: Any) -> WordedTable:
+    """Word which checks held, and which of them an estimate waits for.
+
+    Args:
+        checks: one row per check: check, statistic, threshold, passed, gating, message.
+
+    Raises:
+        UsageError: a column is missing.
+
+    Examples:
+        >>> checks = pd.DataFrame({"check": ["visits_known"], "statistic": [0], "threshold": [0],
+        ...     "passed": [True], "gating": [True], "message": ["Every visit has a patient."]})
+        >>> checks_table(checks).words.values.tolist()
+        [['Visits known', 'passed', '0', '0', 'yes', 'Every visit has a patient.']]
+    """
+    numbers = as_pandas(checks)
+    require_columns(numbers, CHECK_COLUMNS, what="the checks")
+    plain = word_table(numbers[["statistic", "threshold", "gating"]]).words
+    words = {
+        "Check": [column_label(name) for name in numbers["check"]],
+        "Result": [_result(passed) for passed in numbers["passed"]],
+        "Found": plain["Statistic"],
+        "Limit": plain["Threshold"],
+        "Estimates wait for it": plain["Gating"],
+        "Meaning": numbers["message"].fillna("").astype(str),
+    }
+    return WordedTable(numbers, pd.DataFrame(words, dtype=object))
+
+
+def _result(passed: Any) -> str:
+    if is_missing(passed):
+        return "for information"
+    return "passed" if passed else "FAILED"
