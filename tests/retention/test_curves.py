@@ -142,13 +142,12 @@ def test_groups_may_be_several_columns_and_keep_a_categorys_order():
 # --- engines --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", [int, float, bool])
-def test_every_engine_gives_the_same_curve(engine, kind):
+def test_every_engine_gives_the_same_curve(engine):
     rng = np.random.default_rng(3)
     data = pd.DataFrame(
         {
             "天数": rng.integers(1, 40, 300),
-            "event": rng.integers(0, 2, 300).astype(kind),
+            "event": rng.integers(0, 2, 300),
             "entry": rng.integers(-5, 1, 300),
             "site": rng.choice(["甲", "乙"], 300),
         }
@@ -162,6 +161,13 @@ def test_every_engine_gives_the_same_curve(engine, kind):
     )
 
 
+@pytest.mark.parametrize("kind", [float, bool, "Int64", "boolean"])
+def test_an_event_may_be_a_number_or_true(kind):
+    pd.testing.assert_frame_equal(
+        kaplan_meier(SIX_PATIENTS.astype({"event": kind})), kaplan_meier(SIX_PATIENTS)
+    )
+
+
 def test_the_input_is_unchanged():
     data = SIX_PATIENTS.copy()
     kaplan_meier(data)
@@ -171,7 +177,7 @@ def test_the_input_is_unchanged():
 # --- properties -----------------------------------------------------------------------------------
 
 patients = st.lists(st.tuples(st.integers(0, 12), st.booleans()), min_size=1, max_size=30)
-quick = settings(max_examples=15, deadline=None)
+quick = settings(max_examples=8, deadline=None)
 
 
 def table_of(rows: list) -> pd.DataFrame:

@@ -13,10 +13,11 @@ from loyalty_research.cohort.criteria import (
     present_at_index,
 )
 from loyalty_research.cohort.index_dates import derive_index_dates
-from loyalty_research.cohort.site import trim_to_site
+from loyalty_research.cohort.trims import trim_to_follow_up, trim_to_site
 
 __all__ = [  # noqa: RUF022 - the order of the flow
     "trim_to_site",
+    "trim_to_follow_up",
     "derive_index_dates",
     "apply_criteria",
     "col",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -165,12 +166,12 @@ def known(*columns: str) -> Criterion:
     return nw.all_horizontal(*[~nw.col(column).is_null() for column in columns], ignore_nulls=False)
 
 
-def entered_between(start: Any, end: Any) -> Criterion:
+def entered_between(start: Any = None, end: Any = None) -> Criterion:
     """Return the rule that the index date lies in a period, both ends included.
 
     Args:
-        start: First day.
-        end: Last day.
+        start: First day; None or an empty text for no limit.
+        end: Last day; None or an empty text for no limit.
 
     Returns:
         A criterion for `apply_criteria`.
@@ -186,7 +187,8 @@ def entered_between(start: Any, end: Any) -> Criterion:
         >>> apply_criteria(cohort, criteria={"entered in 2023": rule})[0]["patient_id"].to_list()
         ['b']
     """
-    first, last = check_date(start, name="start"), check_date(end, name="end")
+    first = check_date(start, name="start") if start not in (None, "") else dt.date.min
+    last = check_date(end, name="end") if end not in (None, "") else dt.date.max
     if last < first:
         raise UsageError(f"end={last} is before start={first}; swap them")
     day = day_number(nw.col("index_date"))

@@ -54,15 +54,17 @@ def derive_index_dates(
         enrolments: One row an enrolment: `patient`, `enrolment_date`, and `programme_id` if
             `programme` is given (`rule="enrolment"`).
         programme: Look at enrolments in this programme only.
-        patients: One row a patient; its columns are kept. Where it has `observed_from` or
-            `observed_until`, days outside that window are not eligible.
+        patients: One row a patient; all of them are kept, with their columns. Where it has
+            `observed_from` or `observed_until`, days outside that window are not eligible.
         data_start: First day on which visits would be seen (`rule="washout"`).
         patient: Name of the patient's column in every table.
         date: Name of the date column in `visits`.
 
     Returns:
         The kind of frame of `patients` if given, else of `visits`: `patient`, `index_date`
-        (and the columns of `patients`). Patients without an index date have no row.
+        (and the columns of `patients`). Without `patients`, those without an index date have no
+        row; with it, their `index_date` is missing, and `known("index_date")` is the criterion
+        that leaves them out and counts them.
 
     Raises:
         UsageError: An unknown rule, or an argument the rule needs is absent.
@@ -102,7 +104,7 @@ def derive_index_dates(
     index = events.group_by(patient).agg(nw.col(day).min().dt.date().alias("index_date"))
     if people is None:
         return give_new(index, like=enrolments if rule == "enrolment" else visits, key=patient)
-    people = people.drop("index_date", strict=False).join(index, on=patient, how="inner")
+    people = people.drop("index_date", strict=False).join(index, on=patient, how="left")
     return give_back(people, like=patients, new=["index_date"])
 
 

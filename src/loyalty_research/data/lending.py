@@ -71,10 +71,10 @@ def lend(
     host = next(iter(lazy.values()), None)
     connection = duckdb.connect() if host is None else None
     lent = dict(lazy)
-    for name in wrapped.keys() - lazy.keys():
+    for name in sorted(wrapped.keys() - lazy.keys()):
         chosen = None if columns is None else columns.get(name)
         table = _as_arrow(wrapped[name], chosen, (dates or {}).get(name, ()), name)
-        lent[name] = _copy(table, connection) if connection is not None else _move(table, host)
+        lent[name] = _move(table, host) if connection is None else _copy(table, connection, name)
     return {name: lent[name] for name in wrapped}
 
 
@@ -118,9 +118,8 @@ def _plain(values: pa.ChunkedArray, is_date: bool) -> pa.ChunkedArray:
     return values
 
 
-def _copy(loyalty_lent: pa.Table, connection: duckdb.DuckDBPyConnection) -> nw.LazyFrame:
+def _copy(loyalty_lent: pa.Table, connection: duckdb.DuckDBPyConnection, name: str) -> nw.LazyFrame:
     # The copy takes a hundredth of the work that follows, which scans it faster than Arrow.
-    name = f"lent_{len(connection.sql('SHOW TABLES').fetchall())}"
     connection.execute(f"CREATE TABLE {name} AS SELECT * FROM loyalty_lent")
     return nw.from_native(connection.table(name))
 

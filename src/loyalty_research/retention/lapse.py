@@ -232,5 +232,5 @@ def _by_patient(events: nw.LazyFrame, patient: str, lapse_days: int) -> nw.LazyF
         nw.when(too_long).then(nw.col(_DATE_BEFORE)).min().alias("lapse_date"),
         nw.col(_DATE).max().alias("last_visit_date"),
         nw.col(_DAY).max(),
-        new_day.sum().alias("n_visit_days"),
+        new_day.sum().cast(nw.Int64).alias("n_visit_days"),
     )
