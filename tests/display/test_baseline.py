@@ -92,7 +92,7 @@ def test_a_group_that_was_not_recorded_has_its_own_column():
 
 def test_a_number_of_visits_that_is_always_0_or_1_is_no_yes_or_no():
     worded = baseline_table(COHORT.assign(n_visits_before=0), variables=["n_visits_before"])
-    assert rows(worded)[1] == ["N visits before", "mean (SD)", "0.0 (0.0)"]
+    assert rows(worded)[1] == ["Visits before", "mean (SD)", "0.0 (0.0)"]
 
 
 def test_0_and_1_are_yes_and_no():

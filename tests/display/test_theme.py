@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from loyalty_research.display import theme
 from loyalty_research.display.theme import (
     COLOURS,
+    brightness,
+    for_letters,
     house_style,
     line_look,
     new_figure,
@@ -22,11 +24,6 @@ from loyalty_research.display.theme import (
 )
 
 PLACES = st.lists(st.floats(0, 1), min_size=1, max_size=8)
-
-
-def luminance(colour):
-    red, green, blue = mpl.colors.to_rgb(colour)
-    return 0.299 * red + 0.587 * green + 0.114 * blue
 
 
 def test_settings_hold_only_while_the_context_lasts():
@@ -64,12 +61,17 @@ def test_forty_lines_look_different_and_the_first_five_even_in_grey():
 
 
 def test_no_line_vanishes_on_white():
-    assert max(luminance(colour) for colour in COLOURS) < 0.72
+    assert max(brightness(colour) for colour in COLOURS) < 0.72
+
+
+def test_letters_of_a_light_colour_are_darkened_and_others_left():
+    assert [for_letters(colour) for colour in COLOURS[:3]] == list(COLOURS[:3])
+    assert max(brightness(for_letters(colour)) for colour in COLOURS) < 0.48
 
 
 def test_a_larger_share_is_darker_in_grey_as_well():
     scale = share_colours()
-    greys = [luminance(scale(i / 20)[:3]) for i in range(21)]
+    greys = [brightness(scale(i / 20)[:3]) for i in range(21)]
     assert greys == sorted(greys, reverse=True)
     assert greys[0] > 0.9
     assert greys[-1] > 0.05

@@ -81,5 +81,16 @@ def test_labels_replace_raw_values():
     assert column_label("n_at_risk", labels={"n_at_risk": "still seen"}) == "Still seen"
 
 
+def test_a_count_is_named_by_what_it_counts():
+    names = ["n", "n_patients", "n_visits_before", "p_value", "sbp"]
+    assert [column_label(name) for name in names] == [
+        "Number",
+        "Patients",
+        "Visits before",
+        "P value",
+        "Sbp",
+    ]
+
+
 def test_by_is_a_column_or_several():
     assert [as_list(v) for v in (None, "a", ("a", "b"))] == [[], ["a"], ["a", "b"]]

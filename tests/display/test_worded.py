@@ -60,7 +60,7 @@ def test_a_hidden_cell_says_suppressed_and_the_mark_is_no_column():
 
 def test_what_is_missing_can_be_told_in_words():
     words = word_table(pd.DataFrame({"n": [None]}), missing="not yet observed").words
-    assert words["N"].tolist() == ["not yet observed"]
+    assert words["Number"].tolist() == ["not yet observed"]
 
 
 def test_names_from_outside_cannot_become_markup():

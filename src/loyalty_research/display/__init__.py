@@ -9,7 +9,7 @@ from loyalty_research.display.disclosure import (
 from loyalty_research.display.figures_cohort import plot_attrition, plot_coverage
 from loyalty_research.display.figures_retention import plot_lapse_windows, plot_retention_curve
 from loyalty_research.display.figures_triangle import plot_triangle
-from loyalty_research.display.lookup import curve_at
+from loyalty_research.display.lookup import curve_at, curve_steps
 from loyalty_research.display.sentences import (
     attrition_sentence,
     lapse_window_sentence,
@@ -28,6 +28,7 @@ __all__ = [
     "checks_table",
     "count_suppressed",
     "curve_at",
+    "curve_steps",
     "facts_table",
     "lapse_window_sentence",
     "plot_attrition",

@@ -18,6 +18,7 @@ from loyalty_research.display.theme import (
     INK,
     SMALL,
     WIDTH,
+    brightness,
     house_style,
     new_figure,
     place_axes,
@@ -132,9 +133,7 @@ def _write_shares(axes: Axes, shares: pd.DataFrame, mesh: QuadMesh) -> None:
         for x, share in enumerate(row):
             if not is_missing(share):
                 text = format_percent(share, digits=0, sign=False)
-                red, green, blue, _ = mesh.cmap(mesh.norm(share))
-                light = 0.299 * red + 0.587 * green + 0.114 * blue
-                colour = INK if light > 0.55 else "white"
+                colour = INK if brightness(mesh.cmap(mesh.norm(share))) > 0.55 else "white"
                 axes.text(
                     x + 0.5, y + 0.5, text, ha="center", va="center", fontsize=size, color=colour
                 )

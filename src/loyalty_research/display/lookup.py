@@ -66,6 +66,37 @@ def curve_at(
     return hidden.assign(**{name: thinned[name] for name in _VALUES})
 
 
+def curve_steps(
+    curve: Any, *, by: str | Sequence[str] | None = None, audience: str = "internal"
+) -> pd.DataFrame:
+    """Return the rows of a curve at which its estimate changes, with the first and the last.
+
+    They are all that a picture of the curve shows; days on which only censoring happens are left
+    out.
+
+    Args:
+        curve: one row per group and distinct time, with the columns of a curve.
+        by: the grouping columns of the curve.
+        audience: "publish" thins the curve, hides small counts and rounds the others.
+
+    Raises:
+        UsageError: a column is missing.
+
+    Examples:
+        >>> curve = pd.DataFrame({
+        ...     "time": [0, 10, 20, 30], "n_at_risk": [4, 4, 3, 2], "n_events": [0, 1, 0, 0],
+        ...     "n_censored": [0, 0, 1, 2], "estimate": [1, 0.75, 0.75, 0.75]})
+        >>> curve_steps(curve)["time"].tolist()
+        [0, 10, 30]
+    """
+    shown = suppress_curve(curve, by=by, audience=audience)
+    groups = as_list(by)
+    whole = pd.Series(0, index=shown.index)
+    part = shown.groupby(groups, sort=False, dropna=False).ngroup() if groups else whole
+    moved = shown["estimate"] != shown["estimate"].groupby(part).shift()
+    return shown[moved | ~part.duplicated(keep="last")].reset_index(drop=True)
+
+
 def check_curve(curve: Any, *, by: Sequence[str]) -> pd.DataFrame:
     """Return the curve as pandas, once it is certain that it is one.
 

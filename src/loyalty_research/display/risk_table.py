@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.transforms import ScaledTranslation, blended_transform_factory
 
 from loyalty_research.display.curve_lines import CurveLine
-from loyalty_research.display.theme import INK, SMALL, text_width, wrap
+from loyalty_research.display.theme import INK, SMALL, for_letters, text_width, wrap
 from loyalty_research.display.tidy import split_groups
 from loyalty_research.display.words import format_count
 
@@ -119,7 +119,7 @@ def draw_risk_table(axes: Axes, rows: Sequence[RiskRow], *, ticks: Sequence[floa
             transform=left,
             ha="left",
             va="center",
-            color=row.colour,
+            color=for_letters(row.colour),
             weight=weight,
             fontsize=SMALL,
         )

@@ -89,16 +89,13 @@ def facts_table(facts: Any, *, audience: str = "internal") -> WordedTable:
 
     Examples:
         >>> facts = pd.DataFrame({"table": ["visits"], "n_rows": [93211],
-        ...     "first_date": [pd.Timestamp(2021, 1, 4)], "last_date": [pd.Timestamp(2024, 12, 31)]})
+        ...     "first_date": ["2021-01-04"], "last_date": ["2024-12-31"]})
         >>> facts_table(facts).words.values.tolist()
         [['visits', '93,211', '2021-01-04', '2024-12-31']]
     """
     table = as_pandas(facts)
     require_columns(table, ["table", "n_rows"], what="the facts")
-    names = {"n_rows": "rows", "first_date": "first date", "last_date": "last date"}
-    return word_table(
-        suppress_small_counts(table, counts=["n_rows"], audience=audience), labels=names
-    )
+    return word_table(suppress_small_counts(table, counts=["n_rows"], audience=audience))
 
 
 def checks_table(checks: Any) -> WordedTable:

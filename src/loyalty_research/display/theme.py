@@ -15,7 +15,7 @@ import matplotlib as mpl
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
-from matplotlib.colors import Colormap, ListedColormap
+from matplotlib.colors import Colormap, ListedColormap, to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 
@@ -33,6 +33,7 @@ FAINT = "#d9d9d9"
 # Okabe and Ito's colours for colour-blind readers (jfly.uni-koeln.de/color, 2008), without yellow,
 # which vanishes on white; dashes tell the lines apart in a grey copy.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F")
+_BRIGHTEST_LETTERS = 0.47
 Dashes: TypeAlias = str | tuple[int, tuple[float, ...]]
 DASHES: tuple[Dashes, ...] = (
     "solid",
@@ -277,6 +278,31 @@ def line_look(index: int) -> tuple[str, Dashes]:
         ('#0072B2', 'solid')
     """
     return COLOURS[index % len(COLOURS)], DASHES[index % len(DASHES)]
+
+
+def brightness(colour: Any) -> float:
+    """Return how bright a colour looks in a grey copy, from 0 to 1 (ITU-R BT.601).
+
+    Examples:
+        >>> brightness("white"), brightness("black")
+        (1.0, 0.0)
+    """
+    red, green, blue = to_rgb(colour)
+    return round(0.299 * red + 0.587 * green + 0.114 * blue, 6)
+
+
+def for_letters(colour: str) -> str:
+    """Return the colour, darkened where thin letters of it would fade on white.
+
+    Examples:
+        >>> for_letters("#0072B2"), for_letters("#56B4E9")
+        ('#0072B2', '#4189b1')
+    """
+    bright = brightness(colour)
+    if bright <= _BRIGHTEST_LETTERS:
+        return colour
+    red, green, blue = (part * _BRIGHTEST_LETTERS / bright for part in to_rgb(colour))
+    return to_hex((red, green, blue))
 
 
 def share_colours() -> Colormap:

@@ -13,6 +13,14 @@ from loyalty_research.errors import UsageError
 
 NOT_RECORDED = "not recorded"
 AUDIENCES = ("internal", "publish")
+_COLUMN_NAMES = {
+    "n": "number",
+    "std_error": "standard error",
+    "conf_low": "lower limit",
+    "conf_high": "upper limit",
+    "conf_level": "confidence level",
+    "p_value": "p value",
+}
 
 
 def as_pandas(table: Any) -> pd.DataFrame:
@@ -136,11 +144,16 @@ def _value_label(value: Any, labels: Mapping[Any, str]) -> str:
 
 
 def column_label(name: str, *, labels: Mapping[Any, str] | None = None) -> str:
-    """Return a column's name for readers: without underscores, its first letter large.
+    """Return a column's name for readers: what is counted, without underscores.
+
+    Args:
+        name: the column.
+        labels: names for readers by column.
 
     Examples:
-        >>> column_label("n_at_risk"), column_label("BMI")
-        ('N at risk', 'BMI')
+        >>> column_label("n_at_risk"), column_label("conf_low"), column_label("BMI")
+        ('At risk', 'Lower limit', 'BMI')
     """
-    text = str((labels or {}).get(name, name)).replace("_", " ")
+    named = {**_COLUMN_NAMES, **(labels or {})}
+    text = str(named.get(name, name.removeprefix("n_"))).replace("_", " ")
     return text[:1].upper() + text[1:]
