@@ -18,7 +18,17 @@ from loyalty_research.reports.parameters import ReportParameters
 from loyalty_research.reports.registry import Report
 
 # What can change a number or a picture.
-WATCHED = ("numpy", "scipy", "pandas", "duckdb", "narwhals", "matplotlib", "seaborn", "nbconvert")
+WATCHED = (
+    "numpy",
+    "scipy",
+    "pandas",
+    "duckdb",
+    "narwhals",
+    "matplotlib",
+    "seaborn",
+    "mistune",
+    "bleach",
+)
 
 
 def _digest(*parts: str) -> str:

@@ -28,6 +28,8 @@ _IMAGES = ("image/png", "image/jpeg")
 _READABLE = frozenset({*_IMAGES, "text/html", "text/markdown", "text/plain"})
 _OWN = re.compile(r"application/vnd\.loyalty\.[a-z]+\+json\Z")
 _COLOUR_CODE = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+# A longer list of checks is not repeated in the record.
+MOST_CHECKS = 20
 RECORD = Heading(2, "record-of-this-run", "Record of this run")
 
 
@@ -180,7 +182,9 @@ def summarise_checks(checks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     passed = len(judged) - len(failed)
     short = f"{passed} of {len(judged)} passed" if judged else f"{len(checks)} for information"
     sentence = f"{passed} of {len(judged)} checks passed"
-    return {"short": short, "sentence": sentence, "failed": failed, "rows": list(checks)}
+    # A page lists what did not pass; of a long list the rest is in the report's table of checks.
+    listed = [row for row in checks if len(checks) <= MOST_CHECKS or not row["passed"]]
+    return {"short": short, "sentence": sentence, "failed": failed, "rows": listed}
 
 
 def show_day(value: str | date | None) -> str:
