@@ -271,7 +271,7 @@ def test_an_engine_numbers_periods_as_python_does(engine):
 some_visits = st.lists(st.tuples(st.integers(1, 6), st.integers(0, 500)), min_size=1, max_size=25)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(some_visits, st.sampled_from(["calendar", "rolling"]))
 def test_the_kinds_are_ordered_and_all_start_with_everyone(rows, clock):
     start = dt.date(2021, 11, 3)

@@ -68,9 +68,10 @@ def apply_criteria(cohort: Any, *, criteria: Mapping[str, Criterion]) -> tuple[A
     names = column_names(cohort, table="cohort")
     rules = {name: _expression(rule, name, names) for name, rule in criteria.items()}
     marked = _mark(lent, rules, names)
-    attrition = _attrition(marked, list(rules))
-    passed = nw.all_horizontal(nw.lit(True), *_marks(len(rules)), ignore_nulls=False)
-    return give_back(marked.filter(passed), like=cohort, new=[]), attrition
+    attrition = _attrition(marked, list(rules), names)
+    if rules:
+        marked = marked.filter(nw.all_horizontal(*_marks(len(rules)), ignore_nulls=False))
+    return give_back(marked, like=cohort, new=[]), attrition
 
 
 def _marks(n: int) -> list[nw.Expr]:
@@ -100,7 +101,7 @@ def _mark(frame: nw.LazyFrame, rules: Mapping[str, nw.Expr], names: Sequence[str
     return frame
 
 
-def _attrition(marked: nw.LazyFrame, names: Sequence[str]) -> pd.DataFrame:
+def _attrition(marked: nw.LazyFrame, names: Sequence[str], columns: Sequence[str]) -> pd.DataFrame:
     """Return the attrition, every step counted in the same pass over the cohort."""
     so_far, counts = nw.lit(True), [nw.len().alias("after_0")]
     for step, meets in enumerate(_marks(len(names))):
@@ -108,7 +109,13 @@ def _attrition(marked: nw.LazyFrame, names: Sequence[str]) -> pd.DataFrame:
         so_far = so_far & meets.fill_null(False)
         after = so_far.cast(nw.Int64).sum()
         counts += [unknown.alias(f"unknown_{step + 1}"), after.alias(f"after_{step + 1}")]
-    row = collect(marked.select(*counts)).to_pylist()[0]
+    try:
+        row = collect(marked.select(*counts)).to_pylist()[0]
+    except (NarwhalsError, duckdb.Error):
+        # Some engines see only now that a criterion compares text with numbers, and quote it.
+        asked = ", ".join(map(repr, names))
+        message = f"one of the criteria {asked} cannot be asked of the columns {', '.join(columns)}"
+        raise UsageError(message) from None
     n_after = [int(row[f"after_{step}"] or 0) for step in range(len(names) + 1)]
     n_before = [n_after[0], *n_after[:-1]]
     _refuse_unknown(names, n_before, [int(row[f"unknown_{s + 1}"] or 0) for s in range(len(names))])
