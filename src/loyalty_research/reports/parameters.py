@@ -99,8 +99,9 @@ class RetentionParameters(ReportParameters):
     lapse_windows: DayList = Field(
         [90, 180, 365], description="windows compared in the sensitivity"
     )
+    headline_day: Days = Field(365, description="day that the sentences speak of")
     report_days: DayList = Field([30, 90, 180, 365, 730], description="days the table states")
-    period: Literal["week", "month", "quarter"] = Field("quarter", description="triangle's period")
+    period: Literal["week", "month", "quarter", "year"] = Field("quarter", description="triangle's period")
     segment: PlainName = Field("sex", description="column of patients that splits the curve")
 
     @model_validator(mode="after")

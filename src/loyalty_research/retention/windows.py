@@ -182,10 +182,10 @@ def _count_returned(lapses: Any) -> tuple[int, int]:
 def _window_check(days: int, lapsed: int, returned: int, threshold: float) -> dict[str, Any]:
     share = returned / lapsed if lapsed else None
     told = (
-        f"of the patients with a lapse of more than {days} days, {100 * share:.1f} % were seen "
+        f"Of the patients with a lapse of more than {days} days, {100 * share:.1f} % were seen "
         f"again; more than {100 * threshold:g} % says that the window is too short"
         if share is not None
-        else f"nobody had a lapse of more than {days} days"
+        else f"Nobody had a lapse of more than {days} days"
     )
     return {
         "check": f"seen again after a lapse of {days} days",
