@@ -191,11 +191,20 @@ def test_a_column_without_a_name_is_called_by_its_number(
     assert open_study(folder).patients.columns[-1] == "column_1"
 
 
+@pytest.mark.parametrize("length", [5, 40, 100])
+def test_a_compressed_file_that_breaks_off_is_a_fault(folder: Path, length: int) -> None:
+    whole = gzip.compress("".join([HEADER, *lines(3_000)]).encode())
+    (folder / "visits.csv.gz").write_bytes(whole[:length])
+    message = refusal(folder, file="visits.csv.gz")
+    assert "cannot be read" in message
+    assert "0012" not in message
+
+
 def test_copies_in_utf8_are_private_and_go_with_the_study(folder: Path) -> None:
     write_visits(folder, lines(3), "gb18030")
     study = open_study(folder, mapping={"tables": {"visits": {"encoding": "gb18030"}}})
     scratch = study._scratch
-    (copy,) = scratch.iterdir()
+    (copy,) = scratch.glob("*.csv")
     assert stat.S_IMODE(scratch.stat().st_mode) == 0o700
     assert stat.S_IMODE(copy.stat().st_mode) == 0o600
     study.close()

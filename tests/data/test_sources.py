@@ -43,8 +43,9 @@ def database(path: Path, frames: dict[str, pd.DataFrame]) -> Path:
         pl.from_pandas,
         lambda frame: pl.from_pandas(frame).lazy(),
         lambda frame: pa.Table.from_pandas(frame, preserve_index=False),
+        lambda frame: duckdb.from_df(frame),
     ],
-    ids=["polars", "polars-lazy", "arrow"],
+    ids=["polars", "polars-lazy", "arrow", "duckdb"],
 )
 def test_frames_of_every_kind_give_the_same_study(
     frames: dict[str, pd.DataFrame], expected: list[Any], kind: Callable[[pd.DataFrame], Any]

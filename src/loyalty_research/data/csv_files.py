@@ -15,7 +15,7 @@ from typing import IO, cast
 
 from loyalty_research.data.settings import TableSettings
 from loyalty_research.data.sql import text
-from loyalty_research.errors import DataError, Fault
+from loyalty_research.errors import DataError, Fault, SetupError
 
 _ENDINGS = (".csv", ".tsv", ".txt")
 _CHUNK = 1 << 22
@@ -170,7 +170,11 @@ def _transcoded(table: str, path: Path, scratch: Path) -> Path:
                 decoded = ""
             if not decoded or _holds_utf8(chunk):
                 raise DataError([_mixed(table, path)]) from None
-            copy.write(decoded.encode("utf-8"))
+            try:
+                copy.write(decoded.encode("utf-8"))
+            except OSError as error:
+                message = f"the temporary folder cannot hold a copy of {table}: {error.strerror}"
+                raise SetupError(f"{message}; set TMPDIR to a larger disk") from None
     return Path(name)
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import weakref
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import duckdb
 
 from loyalty_research.data.casting import cast, integer_domains
 from loyalty_research.data.contract import CONTRACT
+from loyalty_research.data.scratch import make_scratch, remove_scratch
 from loyalty_research.data.settings import (
     SETTINGS_FILE,
     StudySettings,
@@ -106,7 +106,7 @@ def _nearby(path: Path) -> str:
 
 def _connect(settings: StudySettings) -> tuple[duckdb.DuckDBPyConnection, Path]:
     """Return an engine in memory with a private folder for what does not fit."""
-    scratch = Path(tempfile.mkdtemp(prefix="loyalty-"))
+    scratch, lock = make_scratch()
     # Extensions are never fetched: a study opens without a network.
     connection = duckdb.connect(
         config={"autoinstall_known_extensions": "false", "temp_directory": str(scratch)}
@@ -116,7 +116,7 @@ def _connect(settings: StudySettings) -> tuple[duckdb.DuckDBPyConnection, Path]:
         connection.execute("SET enable_progress_bar = false")
     connection.execute(f"SET TimeZone = {text(settings.time_zone)}")
     # Relations keep their connection alive, so copies stay for as long as anyone can read them.
-    weakref.finalize(connection, shutil.rmtree, str(scratch), ignore_errors=True)
+    weakref.finalize(connection, remove_scratch, scratch, lock)
     return connection, scratch
 
 
@@ -132,6 +132,10 @@ def _open_sources(
             source = _open_source(connection, origin, name, settings, scratch)
         except DataError as error:
             findings += [structural(fault) for fault in error.faults]
+            continue
+        except (OSError, EOFError, zlib.error):
+            # Not allowed to read, or a compressed file that breaks off.
+            findings.append(structural(_unreadable(name)))
             continue
         if source:
             sources[name] = source
@@ -158,6 +162,11 @@ def _open_source(
         return None
     own = own.model_copy(update={"format": "duckdb"})
     return open_files(connection, name, (origin,), own, scratch=scratch)
+
+
+def _unreadable(name: str) -> Fault:
+    repair = "check its permissions, or export it again"
+    return Fault(name, "", 1, "a file of the table cannot be read", repair)
 
 
 def _missing_table(name: str) -> Fault:

@@ -1,8 +1,8 @@
 """The tables of a study held against the contract, with one aggregate query a table.
 
 Scans: each table once. A table that others refer to (patients, facilities) once more, to put its
-keys into a temporary table that every reference is then looked up in. Only when something is wrong
-in a table of several files is it read again, to name the file.
+keys into a temporary table that every reference is then looked up in. Only when keys repeat, or
+something is wrong in a table of several files, is it read again: to be sure, and to name the file.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from loyalty_research.data.rules import Rule, column_rules, extra_rules, key_rul
 from loyalty_research.data.settings import StudySettings
 from loyalty_research.data.sources import Source
 from loyalty_research.data.sql import identifier, text
-from loyalty_research.errors import Fault
+from loyalty_research.errors import Fault, SetupError
 
 # More broken lines than these in one file are not listed; the count then says "at least".
 _REJECTS_LIMIT = 100_000
@@ -110,6 +110,9 @@ def check_tables(
         One finding a rule, in the contract's order; and one summary a table.
     """
     _look_up_keys(connection, tables)
+    # DuckDB does not know how long a CSV file is. It would hold the rows of the file in memory and
+    # stream the keys past them (11 GB for 2 GB of visits) instead of the other way round.
+    connection.execute("SET disabled_optimizers = 'build_side_probe_side,join_order'")
     findings: list[Finding] = []
     summaries = {}
     for mapped in tables.values():
@@ -118,6 +121,7 @@ def check_tables(
         summaries[mapped.name] = summary
     for target in _referred(tables):
         connection.execute(f"DROP TABLE IF EXISTS {_keys(target)}")
+    connection.execute("RESET disabled_optimizers")
     broken = {f.table for f in findings if f.fault and f.check.endswith((": lines", ": readable"))}
     return [f for f in findings if f.depends_on not in broken], summaries
 
@@ -195,15 +199,28 @@ def _check_table(
     query = f"SELECT {', '.join(wanted)} FROM ({_inner(mapped, tolerant)}) t {joined}"
     try:
         n_rows, first, last, *counts = connection.execute(query).fetchall()[0]
+    except duckdb.OutOfMemoryException:
+        message = f"{mapped.name}: memory, or the temporary folder, is too small to validate it"
+        raise SetupError(f"{message}; set TMPDIR to a larger disk") from None
     except duckdb.Error:
         # DuckDB's own message quotes the line it stumbled over.
         return [structural(_unreadable(mapped.source))], Summary(0, None, None)
     findings = list(_broken_lines(connection, mapped.source, rejects))
     findings += _emptiness(mapped, n_rows, bool(findings and findings[0].fault))
     for rule, count in zip(rules, counts, strict=False):
+        count = _confirmed(connection, mapped, rule) if count and rule.confirm else count
         where = _by_file(connection, mapped, rule, joined) if count and rule.locate else ""
         findings.append(_finding(rule, count, n_rows, where))
     return findings, Summary(n_rows, first, last)
+
+
+def _confirmed(connection: duckdb.DuckDBPyConnection, mapped: Mapped, rule: Rule) -> int:
+    """Return the exact count of a rule that counts by hash, among the rows that share a hash."""
+    exact, key, known = rule.confirm or ("", "", "")
+    inner = f"({_inner(mapped, mapped.source.sql_with('ignore_errors=true'))}) t WHERE {known}"
+    shared = f"SELECT {key} AS h FROM {inner} GROUP BY h HAVING count(*) > 1"
+    query = f"SELECT {exact} FROM {inner} AND {key} IN ({shared})"
+    return connection.execute(query).fetchall()[0][0]
 
 
 def _inner(mapped: Mapped, source: str) -> str:
