@@ -19,9 +19,9 @@ class Column:
     """One column: what it means, how it is coded, and what may stand in it.
 
     `required` means the column must be present; `nullable` that single values may be missing.
-    `minimum` and `maximum` bound numbers. `not_before` and `not_after` name the date column of the
-    same table (or `"patients.birth_year"`) that a date may not precede or follow; every date is
-    also bounded by the study's `data_cutoff` unless `may_be_future` is set.
+    `minimum` and `maximum` bound numbers. `not_before` names the date columns of the same table (or
+    `"patients.birth_year"`) that a date may not precede; every date is also bounded by the study's
+    `data_cutoff` unless `may_be_future` is set.
     `references` is `"table.column"`.
     `identifier` marks what must never be published; `count` what disclosure control counts.
     """

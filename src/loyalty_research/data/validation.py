@@ -186,19 +186,9 @@ def _check_table(
     joins, joined = _joins(mapped, tables)
     rules = list(_rules(mapped, joins, settings))
     rejects = f"rejects_{mapped.name}"
-    tolerant = mapped.source.sql_with(
-        f"store_rejects=true, rejects_limit={_REJECTS_LIMIT}, "
-        f"rejects_table={text(rejects)}, rejects_scan={text(rejects + '_scan')}"
-    )
-    event = event_column(mapped.name)
-    dated = f"CAST(t.{identifier(event)} AS DATE)" if event in mapped.casts else "NULL::DATE"
-    wanted = ["count(*)", f"min({dated})", f"max({dated})", *(rule.sql for rule in rules)]
-    if mapped.source.kind == "csv":
-        # DuckDB looks at the encoding of a column only when the column is asked for.
-        wanted += [f"count(t.{column.sql})" for column in mapped.source.columns]
-    query = f"SELECT {', '.join(wanted)} FROM ({_inner(mapped, tolerant)}) t {joined}"
+    query = f"{_aggregates(mapped, rules)} FROM ({_inner(mapped, _lenient(mapped, rejects))}) t"
     try:
-        n_rows, first, last, *counts = connection.execute(query).fetchall()[0]
+        n_rows, first, last, *counts = connection.execute(f"{query} {joined}").fetchall()[0]
     except duckdb.OutOfMemoryException:
         message = f"{mapped.name}: memory, or the temporary folder, is too small to validate it"
         raise SetupError(f"{message}; set TMPDIR to a larger disk") from None
@@ -212,6 +202,25 @@ def _check_table(
         where = _by_file(connection, mapped, rule, joined) if count and rule.locate else ""
         findings.append(_finding(rule, count, n_rows, where))
     return findings, Summary(n_rows, first, last)
+
+
+def _aggregates(mapped: Mapped, rules: Sequence[Rule]) -> str:
+    """Return all that is asked of one table: size, span, and the count of every rule."""
+    event = event_column(mapped.name)
+    dated = f"CAST(t.{identifier(event)} AS DATE)" if event in mapped.casts else "NULL::DATE"
+    wanted = ["count(*)", f"min({dated})", f"max({dated})", *(rule.sql for rule in rules)]
+    if mapped.source.kind == "csv":
+        # DuckDB looks at the encoding of a column only when the column is asked for.
+        wanted += [f"count(t.{column.sql})" for column in mapped.source.columns]
+    return f"SELECT {', '.join(wanted)}"
+
+
+def _lenient(mapped: Mapped, rejects: str) -> str:
+    """Return a reader that notes broken lines where the strict one would stop at the first."""
+    return mapped.source.sql_with(
+        f"store_rejects=true, rejects_limit={_REJECTS_LIMIT}, "
+        f"rejects_table={text(rejects)}, rejects_scan={text(rejects + '_scan')}"
+    )
 
 
 def _confirmed(connection: duckdb.DuckDBPyConnection, mapped: Mapped, rule: Rule) -> int:
