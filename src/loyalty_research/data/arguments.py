@@ -63,7 +63,8 @@ def check_date(value: object, *, name: str) -> dt.date:
     if isinstance(value, dt.date) and not isinstance(value, dt.datetime):
         return value
     try:
-        return dt.date.fromisoformat(str(value))
+        # A number such as 20240229 would read as text without dashes.
+        return dt.date.fromisoformat("" if isinstance(value, numbers.Number) else str(value))
     except ValueError:
         message = f"{name}={value!r} is not a day; give a date such as 2024-12-31"
         raise UsageError(message) from None

@@ -71,10 +71,10 @@ def lend(
     host = next(iter(lazy.values()), None)
     connection = duckdb.connect() if host is None else None
     lent = dict(lazy)
-    for name in sorted(wrapped.keys() - lazy.keys()):
+    for position, name in enumerate(wrapped.keys() - lazy.keys()):
         chosen = None if columns is None else columns.get(name)
         table = _as_arrow(wrapped[name], chosen, (dates or {}).get(name, ()), name)
-        lent[name] = _move(table, host) if connection is None else _copy(table, connection, name)
+        lent[name] = _move(table, host) if host is not None else _copy(table, connection, position)
     return {name: lent[name] for name in wrapped}
 
 
@@ -118,10 +118,10 @@ def _plain(values: pa.ChunkedArray, is_date: bool) -> pa.ChunkedArray:
     return values
 
 
-def _copy(loyalty_lent: pa.Table, connection: duckdb.DuckDBPyConnection, name: str) -> nw.LazyFrame:
+def _copy(loyalty_lent: pa.Table, connection: Any, position: int) -> nw.LazyFrame:
     # The copy takes a hundredth of the work that follows, which scans it faster than Arrow.
-    connection.execute(f"CREATE TABLE {name} AS SELECT * FROM loyalty_lent")
-    return nw.from_native(connection.table(name))
+    connection.execute(f"CREATE TABLE lent_{position} AS SELECT * FROM loyalty_lent")
+    return nw.from_native(connection.table(f"lent_{position}"))
 
 
 def _move(loyalty_lent: pa.Table, host: Any) -> nw.LazyFrame:
