@@ -125,3 +125,18 @@ def test_quantiles_say_what_was_not_reached():
 def test_a_table_of_another_kind_is_refused(word, what):
     with pytest.raises(UsageError, match=what):
         word(pd.DataFrame({"x": [1]}))
+
+
+def test_a_hidden_cohort_size_is_not_taken_from_a_later_period():
+    # Three patients at first, none of them left in the second period: the three are hidden.
+    triangle = pd.DataFrame(
+        {
+            "cohort": [dt.date(2024, 1, 1)] * 2,
+            "period": [0, 1],
+            "n_patients": [3, 0],
+            "n_retained": [3, 0],
+            "estimate": [1.0, np.nan],
+        }
+    )
+    words = triangle_table(triangle, audience="publish").words
+    assert words["Patients"].tolist() == ["suppressed"]

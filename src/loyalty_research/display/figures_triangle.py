@@ -12,7 +12,7 @@ from matplotlib.collections import PatchCollection, QuadMesh
 from matplotlib.patches import Rectangle
 
 from loyalty_research.display.fonts import fit_fonts
-from loyalty_research.display.tables import cohort_labels, publish_triangle
+from loyalty_research.display.tables import cohort_labels, cohort_sizes, publish_triangle
 from loyalty_research.display.theme import (
     GREY,
     INK,
@@ -76,7 +76,7 @@ def plot_triangle(
     hidden = _hidden(table, shares)
     names = cohort_labels(shares.index)
     with house_style([*names, unit, origin, title]):
-        sizes = [format_count(n) for n in table.groupby("cohort")["n_patients"].first()]
+        sizes = [format_count(n) for n in cohort_sizes(table)]
         axes = _frame(shares.shape, names, sizes)
         mesh = _draw_cells(axes, shares)
         _hatch(axes, shares.isna() & ~hidden, "////")

@@ -113,7 +113,7 @@ def triangle_table(
     wide = numbers.assign(cell=cells).pivot_table(
         index="cohort", columns="period", values="cell", aggfunc="first"
     )
-    sizes = numbers.groupby("cohort")["n_patients"].first().reindex(wide.index)
+    sizes = cohort_sizes(numbers).reindex(wide.index)
     words = {
         "Cohort": cohort_labels(wide.index),
         "Patients": [format_count(n, missing=SUPPRESSED) for n in sizes],
@@ -138,6 +138,18 @@ def publish_triangle(triangle: Any, *, audience: str) -> pd.DataFrame:
         rates={"estimate": ("n_retained", "n_patients")},
         audience=audience,
     )
+
+
+def cohort_sizes(triangle: pd.DataFrame) -> pd.Series:
+    """Return each cohort's patients in its first period; missing where that count is hidden.
+
+    Examples:
+        >>> cohort_sizes(pd.DataFrame({"cohort": ["a", "a"], "period": [1, 0],
+        ...     "n_patients": pd.array([0, None], dtype="Int64")})).isna().tolist()
+        [True]
+    """
+    first = triangle.sort_values("period").drop_duplicates("cohort")
+    return first.set_index("cohort")["n_patients"].sort_index()
 
 
 def cohort_labels(cohorts: Sequence[Any] | pd.Index) -> list[str]:
