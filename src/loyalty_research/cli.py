@@ -177,11 +177,11 @@ def data_init(
     folder: Annotated[Path, typer.Argument(help="Folder with the hospital's own files.")],
 ) -> None:
     """Write a first study.toml by looking at the files."""
-    from loyalty_research.data.discover import propose_settings
-    from loyalty_research.data.settings import write_settings
+    from loyalty_research.data import propose_settings, write_settings
 
     proposal = propose_settings(folder)
-    path = write_settings(proposal.settings, folder / "study.toml")
+    path = folder / "study.toml"
+    write_settings(proposal.settings, path, notes=proposal.notes)
     for note in proposal.notes:
         _say(note)
     _tell(f"wrote {path}; read it, correct it, then run: loyalty data validate {folder}")

@@ -59,6 +59,13 @@ class DataError(LoyaltyError):
         head = f"{len(self.faults)} fault{'s' if len(self.faults) != 1 else ''} in the data:"
         super().__init__("\n  ".join([head, *map(str, self.faults)]))
 
+    @classmethod
+    def from_text(cls, text: str) -> DataError:
+        """Return the error that another process raised and described in `text`."""
+        error = cls([])
+        error.args = (text,)
+        return error
+
 
 class DisclosureError(LoyaltyError):
     """A finished report shows an identifier or a small count and is held back."""

@@ -219,6 +219,17 @@ def test_a_site_without_a_visit_is_refused(run):
         run(parameters={"site": "West"})
 
 
+def test_a_segment_that_is_no_column_of_patients_is_refused(six_patients, tmp_path, monkeypatch):
+    monkeypatch.undo()
+    with pytest.raises(UsageError, match="no column 'sexx'; did you mean 'sex'"):
+        run_report(
+            "02_retention",
+            parameters={"data": str(six_patients), "segment": "sexx"},
+            out=tmp_path / "out",
+        )
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_missing_study_is_refused(run, tmp_path):
     with pytest.raises((DataError, UsageError)):
         run(parameters={"data": str(tmp_path / "nothing here")})

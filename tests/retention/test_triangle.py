@@ -325,8 +325,14 @@ def test_all_faults_of_visits_and_exits_are_in_one_error(engine):
         "visit_date is missing in 1 of 3 rows",
         "visit_date is after data_cutoff in 1 of 3 rows",
         "patient_id occurs more than once, in 1 of 2 rows too many",
-        "none of death_date, moved_date, observed_until is there",
     ]
+
+
+def test_patients_whose_exits_are_not_recorded_stay_in_every_denominator(engine):
+    visits = days(("a", "2024-01-01"), ("b", "2024-01-02"), ("a", "2024-02-01"))
+    people = engine.make(pd.DataFrame({"patient_id": ["a", "b"], "sex": ["female", "male"]}))
+    with_people = retention_triangle(engine.make(visits), exits=people, data_cutoff=CUTOFF)
+    pd.testing.assert_frame_equal(with_people, retention_triangle(visits, data_cutoff=CUTOFF))
 
 
 def test_no_visits_are_refused():

@@ -80,7 +80,7 @@ def assign_arms(
         enrolled.cast(nw.Int64).alias("arm"),
         nw.coalesce(nw.col("__in"), nw.col("__later")).alias("enrolment_date"),
     )
-    return give_back(result, like=cohort, new=["arm", "enrolment_date"])
+    return give_back(result, like=cohort, new=["arm", "enrolment_date"], held=True)
 
 
 def _open(

@@ -94,7 +94,7 @@ def derive_baseline(
         values, names = _last_values(lent["measurements"], index, patient, lookback_days, measures)
         result = result.drop(*names, strict=False).join(values, on=patient, how="left")
         new += names
-    return give_back(result, like=cohort, new=new)
+    return give_back(result, like=cohort, new=new, held=True)
 
 
 def _open(tables: dict[str, Any], patient: str) -> dict[str, nw.LazyFrame]:

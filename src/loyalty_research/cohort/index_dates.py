@@ -105,7 +105,7 @@ def derive_index_dates(
     if people is None:
         return give_new(index, like=enrolments if rule == "enrolment" else visits, key=patient)
     people = people.drop("index_date", strict=False).join(index, on=patient, how="left")
-    return give_back(people, like=patients, new=["index_date"])
+    return give_back(people, like=patients, new=["index_date"], held=True)
 
 
 def _check_needs(rule: str, data_start: Any, enrolments: Any) -> None:

@@ -39,9 +39,9 @@ def count_visits_by_month(
         2 2024-03-01         1           1
     """
     require_columns(visits, [patient, date], table="visits")
-    lent = lend(
-        {"visits": visits}, columns={"visits": [patient, date]}, dates={"visits": [date]}
-    )["visits"]
+    lent = lend({"visits": visits}, columns={"visits": [patient, date]}, dates={"visits": [date]})[
+        "visits"
+    ]
     day = nw.col(date).dt
     counted = (
         lent.filter(~nw.col(date).is_null())
@@ -52,5 +52,7 @@ def count_visits_by_month(
     counts = to_pandas(collect(counted))
     start = pd.to_datetime({"year": counts["year"], "month": counts["month"], "day": 1})
     counts = counts.assign(month=start).set_index("month")[["n_visits", "n_patients"]]
-    months = pd.date_range(start.min(), start.max(), freq="MS", name="month")
+    # An empty range: without a visit there is no month either.
+    ends = (start.min(), start.max()) if len(counts) else ("2000-01-02", "2000-01-01")
+    months = pd.date_range(*ends, freq="MS", name="month")
     return counts.reindex(months, fill_value=0).astype("int64").reset_index()

@@ -163,13 +163,42 @@ def collect(frame: nw.LazyFrame) -> pa.Table:
     return frame.collect(backend="pyarrow").to_native()
 
 
-def give_back(result: nw.LazyFrame, *, like: Any, new: Sequence[str]) -> Any:
+def hold(frame: nw.LazyFrame) -> nw.LazyFrame:
+    """Return a lazy frame that holds its rows, so that they are not computed again at each use.
+
+    A table with one row a patient is small beside the visits it was made of. Types that do not
+    survive the way through Arrow (a UUID becomes text) are left to be computed again.
+
+    Args:
+        frame: What to compute.
+
+    Returns:
+        The same rows in the same engine; in an engine other than DuckDB or Polars, `frame`.
+
+    Examples:
+        >>> held = hold(nw.from_native(duckdb.sql("SELECT 1 AS n")))
+        >>> held.to_native().fetchall()
+        [(1,)]
+    """
+    simple = nw.String | nw.Boolean | nw.Date | nw.Datetime | nw.Enum | nw.Categorical
+    types = frame.collect_schema().dtypes()
+    if not all(isinstance(dtype, simple) or dtype.is_numeric() for dtype in types):
+        return frame
+    if frame.implementation is nw.Implementation.POLARS:
+        return frame.collect().lazy()
+    if frame.implementation is nw.Implementation.DUCKDB:
+        return _move(collect(frame), frame)
+    return frame
+
+
+def give_back(result: nw.LazyFrame, *, like: Any, new: Sequence[str], held: bool = False) -> Any:
     """Return a table with derived columns as the kind of frame it was derived from.
 
     Args:
         result: Rows of the lent table, some perhaps gone, with the new columns.
         like: The native frame that was lent.
         new: The new columns, in order; one that the frame already has is replaced.
+        held: Compute a lazy frame now, because it is small and dear to compute again.
 
     Returns:
         The kind of `like`: its own columns untouched, its order of rows kept if it has one.
@@ -177,7 +206,8 @@ def give_back(result: nw.LazyFrame, *, like: Any, new: Sequence[str]) -> Any:
     kept = [column for column in column_names(like) if column not in new]
     names = result.collect_schema().names()
     if ROW not in names:
-        return result.select(*kept, *new).to_native()
+        chosen = result.select(*kept, *new)
+        return (hold(chosen) if held else chosen).to_native()
     table = collect(result.select(ROW, *new).sort(ROW))
     rows = table.column(ROW).to_numpy()
     table = table.drop_columns([ROW])
@@ -206,7 +236,7 @@ def give_new(result: nw.LazyFrame, *, like: Any, key: str) -> Any:
     """
     wrapped = nw.from_native(like)
     if isinstance(wrapped, nw.LazyFrame):
-        return result.to_native()
+        return hold(result).to_native()
     table = collect(result.sort(key))
     if nw.dependencies.is_pandas_dataframe(like):
         frame = to_pandas(table)

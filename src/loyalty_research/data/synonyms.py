@@ -40,7 +40,7 @@ COLUMN_WORDS: dict[str, tuple[str, ...]] = {
     "observed_until": ("观察结束日期",),
     "death_date": ("dateofdeath", "deathdate", "死亡日期"),
     "moved_date": ("迁出日期",),
-    "visit_id": ("visitno", "encounterid", "就诊编号", "就诊号", "就诊流水号", "门诊号"),
+    "visit_id": ("visitno", "encounterid", "就诊编号", "流水号", "就诊号", "就诊流水号", "门诊号"),
     "visit_date": ("dateofvisit", "encounterdate", "admissiondate", "就诊日期", "就诊时间"),
     "facility_id": ("facility", "clinic", "clinicid", "siteid", "机构编号", "机构代码", "医院编号"),
     "facility_name": ("clinicname", "机构名称", "医院名称"),

@@ -101,7 +101,9 @@ class RetentionParameters(ReportParameters):
     )
     headline_day: Days = Field(365, description="day that the sentences speak of")
     report_days: DayList = Field([30, 90, 180, 365, 730], description="days the table states")
-    period: Literal["week", "month", "quarter", "year"] = Field("quarter", description="triangle's period")
+    period: Literal["week", "month", "quarter", "year"] = Field(
+        "quarter", description="triangle's period"
+    )
     segment: PlainName = Field("sex", description="column of patients that splits the curve")
 
     @model_validator(mode="after")

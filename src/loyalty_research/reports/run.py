@@ -22,7 +22,11 @@ from loyalty_research.reports.index import write_index
 from loyalty_research.reports.kernel import execute
 from loyalty_research.reports.manifest import changed, data_facts, environment, made_from
 from loyalty_research.reports.page import render_page
-from loyalty_research.reports.parameters import ReportParameters, parameters_from_values
+from loyalty_research.reports.parameters import (
+    ReportParameters,
+    close_match,
+    parameters_from_values,
+)
 from loyalty_research.reports.publish import (
     Place,
     keep_failure,
@@ -119,6 +123,7 @@ def run_report(
     say(f"{name}: reading {data_path.name}")
     with open_study(data_path) as study:
         _refuse_unknown_site(study, parameters.site)
+        _refuse_unknown_segment(study, getattr(parameters, "segment", None))
         data = data_facts(study)
         place = Place(Path(out), name, slug or _slug(data_path, parameters))
         job = _Job(
@@ -169,6 +174,12 @@ def _refuse_unknown_site(study: Study, site: str) -> None:
     at_site = ColumnExpression("facility_id").cast("VARCHAR") == ConstantExpression(site)
     if not study.visits.filter(at_site).limit(1).fetchall():
         raise UsageError(f"site: no visit of the study is at facility '{site}'")
+
+
+def _refuse_unknown_segment(study: Study, segment: str | None) -> None:
+    if segment is not None and not study.has("patients", segment):
+        near = close_match(segment, study.patients.columns)
+        raise UsageError(f"segment: the study's patients have no column '{segment}'{near}")
 
 
 def _run_if_needed(job: _Job, study: Study, *, force: bool, cell_seconds: int) -> Outcome:

@@ -26,7 +26,6 @@ from loyalty_research.data.lending import (
     distinct,
     to_pandas,
 )
-from loyalty_research.errors import Fault
 from loyalty_research.retention.periods import ROLLING_DAYS, period_number
 
 _EXITS = ("death_date", "moved_date", "observed_until")
@@ -69,11 +68,9 @@ def open_activity(
     faults = value_faults(lent["visits"], checks, table="visits")
     if exits is not None:
         faults += value_faults(lent["exits"], [who], table="exits", unique=patient)
-        if not ends:
-            message = f"none of {', '.join(_EXITS)} is there"
-            faults.append(Fault("exits", "", 0, message, "name the exits so, or leave exits out"))
     raise_faults(faults)
-    left = lent["exits"].select(patient, *ends) if exits is not None else None
+    # All these dates are optional in the contract: without any of them nobody is known to leave.
+    left = lent["exits"].select(patient, *ends) if ends else None
     return lent["visits"].select(patient, date), left
 
 

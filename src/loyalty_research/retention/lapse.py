@@ -101,7 +101,7 @@ def derive_lapse_dates(
     people = people.drop(*NEW, strict=False).join(
         result.select(patient, *NEW), on=patient, how="left"
     )
-    return give_back(people, like=cohort, new=NEW)
+    return give_back(people, like=cohort, new=NEW, held=True)
 
 
 def _open(

@@ -62,9 +62,9 @@ def retention_triangle(
             `"rolling"`: periods of 1, 7, 30, 91 or 365 days from the patient's own first visit;
             a cell is observed once it is over for every member of the cohort.
         brackets: Pairs (k1, k2) of periods, k2 excluded (`kind="bracket"`).
-        exits: One row a patient: `patient` with any of `death_date`, `moved_date`,
-            `observed_until`. Who died or moved before a period, or was not observed to its end,
-            leaves its denominator.
+        exits: One row a patient: `patient` with those of `death_date`, `moved_date`,
+            `observed_until` that are known, perhaps none. Who died or moved before a period, or
+            was not observed to its end, leaves its denominator.
         conf_level: Coverage of Wilson's interval.
         data_cutoff: Last day the data cover.
 
