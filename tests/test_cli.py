@@ -1,7 +1,6 @@
 """The command line: what it prints where, and the status it exits with."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -61,12 +60,14 @@ def test_the_parameters_of_a_report_are_shown_with_defaults_and_meaning(loyalty)
         (["run", "02_retention", "--params", "there-is-none.toml"], "there is no such file"),
         (["batch", "there-is-none.toml"], "there is no such file"),
         (["rum"], "rum"),
-        (["run"], "REPORT"),
+        (["run"], "report"),
         (["run", "02_retention", "--fource"], "--fource"),
     ],
 )
-def test_a_mistake_in_the_words_exits_with_2_and_starts_nothing(loyalty, tmp_path, words, said):
-    os.chdir(tmp_path)
+def test_a_mistake_in_the_words_exits_with_2_and_starts_nothing(
+    loyalty, tmp_path, monkeypatch, words, said
+):
+    monkeypatch.chdir(tmp_path)
     status, out, err = loyalty(*words)
     assert status == 2
     assert said in err
@@ -136,3 +137,39 @@ def test_the_folder_of_the_command_does_not_matter(tmp_path):
     )
     assert "02_retention" in done.stdout
     assert Path(tmp_path).exists()
+
+
+HOSPITAL = {
+    "病人.csv": "病人编号,性别,出生年份\nH0001,女,1950\nH0002,男,1960\n",
+    "就诊.csv": "流水号,病人编号,就诊日期\nV01,H0001,2024/01/05\nV02,H0002,2024/03/01\n",
+}
+
+
+def test_a_hospitals_own_files_are_described_corrected_and_found_sound(loyalty, tmp_path):
+    for name, text in HOSPITAL.items():
+        (tmp_path / name).write_text(text, encoding="gb18030")
+    status, out, err = loyalty("data", "init", tmp_path)
+    assert status == 0
+    assert "data_cutoff = 2024-03-01 is the last visit found, a guess" in err
+    assert "data validate" in out
+    assert loyalty("data", "validate", tmp_path)[0] == 0
+    written = (tmp_path / "study.toml").read_text(encoding="utf-8")
+    assert loyalty("data", "init", tmp_path)[0] == 2
+    assert (tmp_path / "study.toml").read_text(encoding="utf-8") == written
+
+
+def test_a_simulated_study_is_written_whole_and_is_sound(loyalty, tmp_path):
+    out = tmp_path / "模拟 study"
+    words = ["data", "simulate", "--seed", "7", "--patients", "200", "--out", out]
+    assert loyalty(*words)[0] == 0
+    assert loyalty("data", "validate", out)[0] == 0
+    assert json.loads((out / "truth.json").read_text(encoding="utf-8"))["n_patients"] == 200
+    # A second study never overwrites the first.
+    assert loyalty(*words)[0] == 2
+
+
+def test_an_unknown_example_is_refused(loyalty, tmp_path):
+    status, _, err = loyalty("data", "example", "nafdl", "--out", tmp_path / "x")
+    assert status == 2
+    assert "nafld" in err
+    assert not (tmp_path / "x").exists()

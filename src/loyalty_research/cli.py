@@ -6,11 +6,13 @@ Results go to stdout, progress to stderr. Exit statuses: 0 done, 1 a notebook fa
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import os
 import signal
 import sys
 import webbrowser
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -107,9 +109,11 @@ def run(
     ] = None,
     out: Out = Path("reports"),
     audience: Annotated[str | None, typer.Option(help="internal or publish.")] = None,
-    force: Annotated[bool, typer.Option(help="Run although nothing changed.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Run although nothing changed.")] = False,
     cell_seconds: Annotated[int, typer.Option(min=1, help="Time limit of one cell.")] = 900,
-    dry_run: Annotated[bool, typer.Option(help="Check everything, start nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check everything, start nothing.")
+    ] = False,
     open_page: Annotated[bool, typer.Option("--open", help="Open the page afterwards.")] = False,
 ) -> None:
     """Run one report and publish it."""
@@ -143,9 +147,13 @@ def batch(
     plan: Annotated[Path, typer.Argument(help="The plan, such as reports.toml.")],
     only: Annotated[list[str] | None, typer.Option(help="An id of the plan; repeatable.")] = None,
     out: Out = Path("reports"),
-    force: Annotated[bool, typer.Option(help="Run although nothing changed.")] = False,
-    fail_fast: Annotated[bool, typer.Option(help="Stop at the first failure.")] = False,
-    dry_run: Annotated[bool, typer.Option(help="Show the plan, start nothing.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Run although nothing changed.")] = False,
+    fail_fast: Annotated[
+        bool, typer.Option("--fail-fast", help="Stop at the first failure.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the plan, start nothing.")
+    ] = False,
 ) -> None:
     """Run the reports of a plan file and write the index page."""
     from loyalty_research.reports.batch import read_plan, run_batch
@@ -231,13 +239,20 @@ def data_example(
     _tell(f"wrote {out}")
 
 
-def _print_table(rows: list[dict[str, Any]]) -> None:
+def _print_table(rows: Sequence[Mapping[Any, Any]]) -> None:
     table = Table(box=None, header_style="bold", pad_edge=False)
     for name in rows[0]:
         table.add_column(name, overflow="fold")
     for row in rows:
-        table.add_row(*(str(value) for value in row.values()))
+        table.add_row(*map(_cell, row.values()))
     _results.print(table)
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, dt.datetime):
+        # A missing date differs from itself.
+        return f"{value:%Y-%m-%d}" if value == value else "-"
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _interrupt(number: int, frame: object) -> NoReturn:
@@ -255,7 +270,9 @@ def _status(arguments: list[str]) -> int:
     try:
         status = app(arguments, standalone_mode=False)
     except TyperException as error:
-        error.show()
+        # Without a command the help has been printed and there is nothing to add.
+        if error.format_message():
+            _progress.print(f"error: {error.format_message()}", markup=False, style="red")
         return 2
     except LoyaltyError as error:
         _progress.print(f"error: {error}", markup=False, style="red")

@@ -14,6 +14,7 @@ from loyalty_research.data.lending import (
     distinct,
     give_back,
     give_new,
+    hold,
     lend,
 )
 from loyalty_research.errors import DataError, UsageError
@@ -105,6 +106,20 @@ def test_values_of_more_than_one_type_are_refused_without_quoting_them():
     assert [fault.column for fault in refused.value.faults] == ["patient_id", "note"]
     assert "secret" not in str(refused.value)
     assert lend({"t": mixed})["t"].collect_schema().names() == [ROW]
+
+
+def test_what_is_held_is_not_computed_again():
+    drawn = duckdb.connect().sql("SELECT random() AS n, DATE '2024-01-01' AS day")
+    assert drawn.filter("true").fetchall() != drawn.filter("true").fetchall()
+    held = hold(nw.from_native(drawn))
+    assert collect(held).equals(collect(held))
+    assert held.collect_schema()["day"] == nw.Date
+
+
+def test_types_that_would_not_survive_are_not_held():
+    relation = duckdb.connect().sql("SELECT uuid() AS patient_id")
+    lazy = nw.from_native(relation)
+    assert hold(lazy) is lazy
 
 
 def test_distinct_rows_are_those_that_differ(engine):

@@ -174,6 +174,12 @@ def in_programme(enrolments: nw.LazyFrame, programme: str) -> nw.LazyFrame:
 
     Raises:
         UsageError: Nobody is enrolled in it; the nearest code is proposed.
+
+    Examples:
+        >>> import duckdb
+        >>> enrolments = nw.from_native(duckdb.sql("SELECT 'care-plan' AS programme_id"))
+        >>> collect(in_programme(enrolments, "care-plan")).num_rows
+        1
     """
     known = collect(distinct(enrolments, "programme_id")).column(0).to_pylist()
     check_choice(programme, sorted(str(name) for name in known if name), name="programme")

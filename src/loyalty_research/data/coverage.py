@@ -52,7 +52,7 @@ def count_visits_by_month(
     counts = to_pandas(collect(counted))
     start = pd.to_datetime({"year": counts["year"], "month": counts["month"], "day": 1})
     counts = counts.assign(month=start).set_index("month")[["n_visits", "n_patients"]]
-    # An empty range: without a visit there is no month either.
-    ends = (start.min(), start.max()) if len(counts) else ("2000-01-02", "2000-01-01")
-    months = pd.date_range(*ends, freq="MS", name="month")
+    months = pd.DatetimeIndex([], name="month")
+    if len(counts):
+        months = pd.date_range(start.min(), start.max(), freq="MS", name="month")
     return counts.reindex(months, fill_value=0).astype("int64").reset_index()

@@ -127,6 +127,15 @@ def open_tables(
 
     Raises:
         DataError: Columns missing, dates that are no dates, ids of different types: all at once.
+
+    Examples:
+        >>> import pandas
+        >>> visits = pandas.DataFrame({"patient_id": ["a"], "visit_date": ["2024-01-01"]})
+        >>> open_tables({"visits": visits}, ids="patient_id", dates={"visits": ["visit_date"]})
+        Traceback (most recent call last):
+        ...
+        loyalty_research.errors.DataError: 1 fault in the data:
+          visits: column visit_date is String, not a date; parse it to dates first
     """
     given = {name: frame for name, frame in tables.items() if frame is not None}
     other = more or {}
@@ -155,6 +164,12 @@ def type_faults(
 
     Returns:
         The faults, none if all are dates.
+
+    Examples:
+        >>> import duckdb
+        >>> visits = nw.from_native(duckdb.sql("SELECT 2024 AS visit_date"))
+        >>> [fault.message for fault in type_faults({"visits": visits}, {"visits": ["visit_date"]})]
+        ['column visit_date is Int32, not a date']
     """
     faults = []
     for table, frame in lent.items():
@@ -205,6 +220,13 @@ def value_faults(
 
     Returns:
         One fault for each condition that some row meets; no value is ever quoted.
+
+    Examples:
+        >>> import duckdb
+        >>> visits = nw.from_native(duckdb.sql("SELECT * FROM (VALUES (5), (-1)) AS v(fee)"))
+        >>> negative = Check("fee", nw.col("fee") < 0, "is negative", "correct it")
+        >>> print(value_faults(visits, [negative], table="visits")[0])
+        visits: fee is negative in 1 of 2 rows; correct it
     """
     counts = [
         check.broken.cast(nw.Int64).sum().alias(f"broken_{i}") for i, check in enumerate(checks)
@@ -238,6 +260,13 @@ def is_missing(column: str, *, repair: str) -> Check:
 
     Returns:
         The check.
+
+    Examples:
+        >>> import duckdb
+        >>> visits = nw.from_native(duckdb.sql("SELECT NULL::DATE AS visit_date"))
+        >>> check = is_missing("visit_date", repair="date it")
+        >>> print(value_faults(visits, [check], table="visits")[0])
+        visits: visit_date is missing in 1 of 1 rows; date it
     """
     return Check(column, nw.col(column).is_null(), "is missing", repair)
 
@@ -250,6 +279,9 @@ def raise_faults(faults: Iterable[Fault]) -> None:
 
     Raises:
         DataError: At least one fault was found.
+
+    Examples:
+        >>> raise_faults([])
     """
     faults = list(faults)
     if faults:

@@ -61,6 +61,14 @@ def lend(
 
     Raises:
         UsageError: Lazy frames of different engines.
+
+    Examples:
+        >>> import pandas
+        >>> visits, cohort = pandas.DataFrame({"id": [1, 2]}), pandas.DataFrame({"id": [2]})
+        >>> lent = lend({"visits": visits, "cohort": cohort})
+        >>> joined = lent["visits"].join(lent["cohort"], on="id", how="inner")
+        >>> collect(joined.select("id")).to_pylist()
+        [{'id': 2}]
     """
     wrapped = {name: _narwhals(frame, name) for name, frame in frames.items()}
     lazy = {name: frame for name, frame in wrapped.items() if isinstance(frame, nw.LazyFrame)}
@@ -145,6 +153,11 @@ def distinct(frame: nw.LazyFrame, *columns: str | nw.Expr) -> nw.LazyFrame:
 
     Returns:
         One row a combination.
+
+    Examples:
+        >>> visits = nw.from_native(duckdb.sql("SELECT * FROM (VALUES ('a'), ('a')) AS v(id)"))
+        >>> collect(distinct(visits, "id")).to_pylist()
+        [{'id': 'a'}]
     """
     chosen = frame.select(*columns)
     names = chosen.collect_schema().names()
@@ -159,6 +172,10 @@ def collect(frame: nw.LazyFrame) -> pa.Table:
 
     Returns:
         The rows, in no particular order unless the frame was sorted.
+
+    Examples:
+        >>> collect(nw.from_native(duckdb.sql("SELECT 1 AS n"))).to_pylist()
+        [{'n': 1}]
     """
     return frame.collect(backend="pyarrow").to_native()
 
@@ -202,6 +219,15 @@ def give_back(result: nw.LazyFrame, *, like: Any, new: Sequence[str], held: bool
 
     Returns:
         The kind of `like`: its own columns untouched, its order of rows kept if it has one.
+
+    Examples:
+        >>> import pandas
+        >>> table = pandas.DataFrame({"n": [1, 2, 3]}, index=["x", "y", "z"])
+        >>> lent = lend({"table": table})["table"].filter(nw.col("n") > 1)
+        >>> give_back(lent.with_columns(twice=nw.col("n") * 2), like=table, new=["twice"])
+           n  twice
+        y  2      4
+        z  3      6
     """
     kept = [column for column in column_names(like) if column not in new]
     names = result.collect_schema().names()
@@ -233,6 +259,15 @@ def give_new(result: nw.LazyFrame, *, like: Any, key: str) -> Any:
 
     Returns:
         The kind of `like`.
+
+    Examples:
+        >>> import pandas
+        >>> table = pandas.DataFrame({"id": ["b", "a", "b"]})
+        >>> lent = lend({"table": table})["table"]
+        >>> give_new(lent.group_by("id").agg(n=nw.len()), like=table, key="id")
+          id  n
+        0  a  1
+        1  b  2
     """
     wrapped = nw.from_native(like)
     if isinstance(wrapped, nw.LazyFrame):
@@ -252,5 +287,10 @@ def to_pandas(table: pa.Table) -> Any:
 
     Returns:
         A pandas frame with a plain index.
+
+    Examples:
+        >>> to_pandas(pa.table({"n": [1]}))
+           n
+        0  1
     """
     return table.to_pandas(date_as_object=False, coerce_temporal_nanoseconds=True)

@@ -43,7 +43,7 @@ def check_report(report: Report) -> list[str]:
     """
     if not report.notebook.exists():
         return [f"{report.name}: its notebook is missing"]
-    faults = []
+    faults: list[str] = []
     try:
         faults += _parameter_faults(report)
         harvest(nbformat.read(report.notebook, as_version=4), report=report)
@@ -54,7 +54,7 @@ def check_report(report: Report) -> list[str]:
 
 def _parameter_faults(report: Report) -> Iterator[str]:
     cell = notebook_parameters(report.notebook)
-    model = report.model().model_dump()
+    model = report.model.model_validate({}).model_dump()
     for name in sorted(set(cell) | set(model)):
         if name not in cell:
             yield f"{report.name}: parameter {name} is in the model, not in the notebook"

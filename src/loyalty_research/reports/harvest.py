@@ -7,7 +7,7 @@ so that the page, `results.json` and the stored reference of the regression test
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -93,11 +93,12 @@ def _keep(kept: dict[str, Any], kind: str, name: str, value: Any) -> list[str]:
 
 
 def _missing(found: Harvest, report: Report) -> Iterator[str]:
-    for kind, declared, kept in (
+    shown: list[tuple[str, tuple[str, ...], Mapping[str, Any]]] = [
         ("table", report.tables, found.tables),
         ("figure", report.figures, found.figures),
         ("finding", report.findings, found.findings),
-    ):
+    ]
+    for kind, declared, kept in shown:
         for name in declared:
             if name not in kept:
                 yield f"the declared {kind} '{name}' is missing"

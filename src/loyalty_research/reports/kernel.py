@@ -52,14 +52,15 @@ class LocalKernelManager(AsyncKernelManager):
         if os.name == "posix":
             self.transport = "ipc"
 
-    async def start_kernel(self, **settings: Any) -> None:
+    # The asynchronous manager's methods are coroutines, though their base class declares none.
+    async def start_kernel(self, **settings: Any) -> None:  # type: ignore[override]
         """Start the kernel without the user's own IPython start-up files."""
         own = {**KERNEL_ENVIRONMENT, "IPYTHONDIR": self._folder.name}
         # What the kernel's own process prints may quote data: the notebook keeps what matters.
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         await super().start_kernel(**{**settings, **quiet, "env": {**os.environ, **own}})
 
-    async def cleanup_resources(self, restart: bool = False) -> None:
+    async def cleanup_resources(self, restart: bool = False) -> None:  # type: ignore[override]
         """Remove the sockets with their folder."""
         await super().cleanup_resources(restart=restart)
         if not restart:

@@ -147,6 +147,14 @@ def curve_from_counts(
 
     Returns:
         The counts with `estimate`, `std_error`, `conf_low`, `conf_high`, `conf_level` added.
+
+    Examples:
+        >>> counts = pd.DataFrame(
+        ...     {"time": [1, 2], "n_at_risk": [4, 3], "n_events": [1, 1], "n_censored": [0, 2]}
+        ... )
+        >>> curve = curve_from_counts(counts, by=None, conf_level=0.95, conf_type="plain")
+        >>> curve["estimate"].to_list()
+        [0.75, 0.5]
     """
     groups = as_columns(by)
     if not groups:

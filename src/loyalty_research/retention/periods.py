@@ -31,6 +31,13 @@ def period_number(date: nw.Expr, period: str) -> nw.Expr:
 
     Returns:
         An integer expression.
+
+    Examples:
+        >>> import duckdb
+        >>> days = nw.from_native(duckdb.sql("SELECT DATE '2024-02-29' AS day"))
+        >>> month = days.select(month=period_number(nw.col("day"), "month")).collect()
+        >>> month["month"].item() == period_of(dt.date(2024, 2, 29), "month")
+        True
     """
     if period == "day":
         return day_number(date)

@@ -94,6 +94,14 @@ def count_exits(
     Raises:
         UsageError: A grouping column whose name is one of the result's.
         DataError: As for `risk_sets`.
+
+    Examples:
+        >>> data = pd.DataFrame({"time": [1, 1, 2], "event": [True, True, False]})
+        >>> exits, _ = count_exits(data, time="time", event="event", entry=None, by=None)
+        >>> exits
+           time  event  n
+        0     1   True  2
+        1     2  False  1
     """
     groups = as_columns(by)
     rows = _open(data, groups, time, event, entry)
@@ -125,6 +133,11 @@ def combine_counts(
 
     Returns:
         As `risk_sets`.
+
+    Examples:
+        >>> exits = pd.DataFrame({"time": [1, 2], "event": [True, False], "n": [2, 1]})
+        >>> combine_counts(exits, None, by=None)["n_at_risk"].to_list()
+        [3, 3, 1]
     """
     groups = as_columns(by)
     if not groups:
