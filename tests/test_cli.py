@@ -53,8 +53,8 @@ def test_the_parameters_of_a_report_are_shown_with_defaults_and_meaning(loyalty)
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["run", "02_retension"], "did you mean '02_retention'"),
-        (["run", "02_retention", "-p", "lapse_day=90"], "did you mean 'lapse_days'"),
+        (["run", "02_retension"], 'did you mean "02_retention"'),
+        (["run", "02_retention", "-p", "lapse_day=90"], 'did you mean "lapse_days"'),
         (["run", "02_retention", "-p", "site=../../x"], "site"),
         (["run", "02_retention", "--audience", "everyone"], "audience"),
         (["run", "02_retention", "--params", "there-is-none.toml"], "there is no such file"),

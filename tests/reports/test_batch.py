@@ -52,7 +52,7 @@ def test_only_the_chosen_ids_run(plan, tmp_path):
 
 
 def test_an_unknown_id_is_refused_with_the_one_that_was_meant(plan, tmp_path):
-    with pytest.raises(UsageError, match="no report has the id 'clinicB'; did you mean 'clinic-b'"):
+    with pytest.raises(UsageError, match='no report has the id "clinicB"; did you mean "clinic-b"'):
         run_batch(plan(entry("clinic-b")), out=tmp_path / "out", only=["clinicB"])
 
 
@@ -66,8 +66,8 @@ def test_every_fault_of_the_plan_is_told_at_once(plan):
         read_plan(path)
     message = str(caught.value)
     assert "id 'a' is used twice" in message
-    assert "there is no report 'tinny'; did you mean 'tiny'?" in message
-    assert "sight is not a parameter; did you mean 'site'?" in message
+    assert 'there is no report "tinny"; did you mean "tiny"?' in message
+    assert 'sight is not a parameter; did you mean "site"?' in message
     assert "conf_level" in message
 
 

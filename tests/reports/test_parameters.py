@@ -41,9 +41,9 @@ def test_a_list_is_written_with_commas():
 
 def test_every_fault_is_listed_at_once_with_the_name_that_was_meant():
     message = refusal(
-        parameters_from_text, RetentionParameters, ["lapse_day=90", "conf_level=2", "period=year"]
+        parameters_from_text, RetentionParameters, ["lapse_day=90", "conf_level=2", "period=years"]
     )
-    assert "lapse_day is not a parameter; did you mean 'lapse_days'?" in message
+    assert 'lapse_day is not a parameter; did you mean "lapse_days"?' in message
     assert "conf_level" in message
     assert "period" in message
 

@@ -210,7 +210,7 @@ def test_faulty_data_stop_the_run_before_anything_starts(run, six_patients, tmp_
 
 @pytest.mark.parametrize("name", ["tiny2", "Tiny"])
 def test_a_misspelt_report_is_refused_with_the_one_that_was_meant(run, name):
-    with pytest.raises(UsageError, match="did you mean 'tiny'"):
+    with pytest.raises(UsageError, match='did you mean "tiny"'):
         run(name)
 
 
@@ -221,7 +221,7 @@ def test_a_site_without_a_visit_is_refused(run):
 
 def test_a_segment_that_is_no_column_of_patients_is_refused(six_patients, tmp_path, monkeypatch):
     monkeypatch.undo()
-    with pytest.raises(UsageError, match="no column 'sexx'; did you mean 'sex'"):
+    with pytest.raises(UsageError, match='no column "sexx"; did you mean "sex"'):
         run_report(
             "02_retention",
             parameters={"data": str(six_patients), "segment": "sexx"},

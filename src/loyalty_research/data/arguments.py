@@ -10,6 +10,26 @@ from collections.abc import Iterable, Sequence
 from loyalty_research.errors import UsageError
 
 
+def suggest(name: str, options: Iterable[str]) -> str:
+    """Return `; did you mean "..."?` for a misspelt name, or nothing when no option is near.
+
+    Args:
+        name: what was written.
+        options: what could have been written.
+
+    Returns:
+        Text to append to a message.
+
+    Examples:
+        >>> suggest("vists", ["patients", "visits"])
+        '; did you mean "visits"?'
+        >>> suggest("zzz", ["patients", "visits"])
+        ''
+    """
+    near = difflib.get_close_matches(name.lower(), sorted(options), n=1)
+    return f'; did you mean "{near[0]}"?' if near else ""
+
+
 def check_choice(value: object, choices: Iterable[str], *, name: str) -> str:
     """Return the value if it is one of the choices.
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from loyalty_research.data.arguments import suggest
 from loyalty_research.data.nafld import nafld_study
 from loyalty_research.data.project import project_file
-from loyalty_research.data.settings import suggest
 from loyalty_research.data.simulate import SimulatedStudy, simulate_study
 from loyalty_research.data.study import Study, open_study
 from loyalty_research.data.write import TablesInHand, write_study

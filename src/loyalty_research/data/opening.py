@@ -11,6 +11,7 @@ from typing import Any
 
 import duckdb
 
+from loyalty_research.data.arguments import suggest
 from loyalty_research.data.casting import cast, integer_domains
 from loyalty_research.data.contract import CONTRACT
 from loyalty_research.data.scratch import make_scratch, remove_scratch
@@ -21,7 +22,6 @@ from loyalty_research.data.settings import (
     parse_settings,
     read_settings,
     read_toml,
-    suggest,
 )
 from loyalty_research.data.sources import (
     DATABASE_ENDINGS,

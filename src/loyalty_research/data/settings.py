@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,6 +12,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from loyalty_research.data.arguments import suggest
 from loyalty_research.data.contract import CONTRACT, ColumnType
 from loyalty_research.errors import UsageError
 
@@ -122,26 +122,6 @@ class StudySettings(BaseModel):
         inherited = ("encoding", "delimiter", "date_format", "timestamp_format")
         missing = {name: getattr(self, name) for name in inherited if getattr(stated, name) is None}
         return stated.model_copy(update=missing)
-
-
-def suggest(name: str, options: Iterable[str]) -> str:
-    """Return `; did you mean "..."?` for a misspelt name, or nothing when no option is near.
-
-    Args:
-        name: what was written.
-        options: what could have been written.
-
-    Returns:
-        Text to append to a message.
-
-    Examples:
-        >>> suggest("vists", ["patients", "visits"])
-        '; did you mean "visits"?'
-        >>> suggest("zzz", ["patients", "visits"])
-        ''
-    """
-    near = difflib.get_close_matches(name.lower(), sorted(options), n=1)
-    return f'; did you mean "{near[0]}"?' if near else ""
 
 
 def read_settings(folder: str | Path, *, mapping: Mapping[str, Any] | None = None) -> StudySettings:

@@ -16,9 +16,10 @@ import narwhals.stable.v2 as nw
 import pandas as pd
 import pyarrow as pa
 
+from loyalty_research.data.arguments import suggest
 from loyalty_research.data.contract import CONTRACT
 from loyalty_research.data.csv_files import csv_reader, csv_suffix
-from loyalty_research.data.settings import TableSettings, suggest
+from loyalty_research.data.settings import TableSettings
 from loyalty_research.data.sql import identifier, text
 from loyalty_research.errors import DataError, Fault, UsageError
 

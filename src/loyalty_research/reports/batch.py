@@ -9,11 +9,11 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from loyalty_research.data.arguments import suggest
 from loyalty_research.errors import LoyaltyError, UsageError
 from loyalty_research.reports.parameters import (
     PlainName,
     ReportParameters,
-    close_match,
     parameters_from_values,
     read_parameter_file,
 )
@@ -102,7 +102,7 @@ def _known(report_name: str) -> set[str]:
 def _unused_defaults(plan: _Plan) -> list[str]:
     known = set().union(*(_known(entry.report) for entry in plan.report))
     return [
-        f"defaults: {name} is a parameter of none of the reports{close_match(name, sorted(known))}"
+        f"defaults: {name} is a parameter of none of the reports{suggest(name, sorted(known))}"
         for name in plan.defaults
         if known and name not in known
     ]
@@ -152,9 +152,7 @@ def run_batch(
     unknown = sorted(set(only) - {line.id for line in planned})
     if unknown:
         ids = [line.id for line in planned]
-        raise UsageError(
-            "; ".join(f"no report has the id '{i}'{close_match(i, ids)}" for i in unknown)
-        )
+        raise UsageError("; ".join(f'no report has the id "{i}"{suggest(i, ids)}' for i in unknown))
     result = BatchResult([], [])
     for line in planned:
         if only and line.id not in only:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 import datetime as dt
-import difflib
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,6 +24,7 @@ from pydantic import (
     model_validator,
 )
 
+from loyalty_research.data.arguments import suggest
 from loyalty_research.errors import UsageError
 
 LONGEST_NAME = 64
@@ -113,23 +113,12 @@ class RetentionParameters(ReportParameters):
         return self
 
 
-def close_match(name: str, known: Sequence[str]) -> str:
-    """Return `; did you mean 'x'?` when a known name is near, else nothing.
-
-    Examples:
-        >>> close_match("lapse_day", ["lapse_days", "site"])
-        "; did you mean 'lapse_days'?"
-    """
-    near = difflib.get_close_matches(name, known, n=1)
-    return f"; did you mean '{near[0]}'?" if near else ""
-
-
 def _faults(error: ValidationError, model: type[BaseModel]) -> list[str]:
     lines = []
     for fault in error.errors(include_url=False, include_input=False):
         name = ".".join(map(str, fault["loc"])) or "parameters"
         if fault["type"] == "extra_forbidden":
-            lines.append(f"{name} is not a parameter{close_match(name, list(model.model_fields))}")
+            lines.append(f"{name} is not a parameter{suggest(name, list(model.model_fields))}")
         else:
             lines.append(f"{name}: {fault['msg'].removeprefix('Value error, ')}")
     return lines

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+from loyalty_research.data.arguments import suggest
 from loyalty_research.data.project import project_file
 from loyalty_research.errors import UsageError
 from loyalty_research.reports.parameters import (
     DataAndCohortParameters,
     ReportParameters,
     RetentionParameters,
-    close_match,
 )
 
 
@@ -82,7 +82,6 @@ def find_report(name: str) -> Report:
     """
     if name not in REPORTS:
         raise UsageError(
-            f"there is no report '{name}'{close_match(name, list(REPORTS))}; "
-            "`loyalty list` shows all"
+            f'there is no report "{name}"{suggest(name, REPORTS)}; `loyalty list` shows all'
         )
     return REPORTS[name]

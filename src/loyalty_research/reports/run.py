@@ -15,6 +15,7 @@ from duckdb import ColumnExpression, ConstantExpression
 from nbformat import NotebookNode
 
 from loyalty_research import __version__, errors
+from loyalty_research.data.arguments import suggest
 from loyalty_research.data.study import Study, open_study
 from loyalty_research.errors import LoyaltyError, UsageError
 from loyalty_research.reports.harvest import Harvest, code_cells, harvest
@@ -24,7 +25,6 @@ from loyalty_research.reports.manifest import changed, data_facts, environment, 
 from loyalty_research.reports.page import render_page
 from loyalty_research.reports.parameters import (
     ReportParameters,
-    close_match,
     parameters_from_values,
 )
 from loyalty_research.reports.publish import (
@@ -114,7 +114,7 @@ def run_report(
         Traceback (most recent call last):
         ...
         loyalty_research.errors.UsageError: 02_retention:
-          lapse_day is not a parameter; did you mean 'lapse_days'?
+          lapse_day is not a parameter; did you mean "lapse_days"?
     """
     report = find_report(name)
     if not isinstance(parameters, ReportParameters):
@@ -178,8 +178,8 @@ def _refuse_unknown_site(study: Study, site: str) -> None:
 
 def _refuse_unknown_segment(study: Study, segment: str | None) -> None:
     if segment is not None and not study.has("patients", segment):
-        near = close_match(segment, study.patients.columns)
-        raise UsageError(f"segment: the study's patients have no column '{segment}'{near}")
+        near = suggest(segment, study.patients.columns)
+        raise UsageError(f'segment: the table patients has no column "{segment}"{near}')
 
 
 def _run_if_needed(job: _Job, study: Study, *, force: bool, cell_seconds: int) -> Outcome:
