@@ -112,6 +112,19 @@ def test_an_interrupt_exits_with_130(loyalty, monkeypatch):
     assert loyalty("params", "02_retention")[0] == 130
 
 
+def test_an_error_nobody_foresaw_is_told_without_its_message(loyalty, monkeypatch):
+    from loyalty_research.reports import registry
+
+    def broken(name):
+        raise ValueError("patient 4711")
+
+    monkeypatch.setattr(registry, "find_report", broken)
+    status, out, err = loyalty("params", "02_retention")
+    assert status == 1
+    assert err.startswith("unexpected ValueError in test_cli.py, line ")
+    assert "4711" not in out + err
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_stopped_run_exits_with_130_and_leaves_no_staging_folder(tmp_path, number):
     command = [sys.executable, "-m", "loyalty_research", "run", "01_data_and_cohort"]

@@ -11,6 +11,7 @@ import json
 import os
 import signal
 import sys
+import traceback
 import webbrowser
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -284,4 +285,9 @@ def _status(arguments: list[str]) -> int:
         # The reader of our output went away, as `head` does.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except Exception as error:  # noqa: BLE001 - the message of a foreign error may quote a patient
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{Path(last.filename).name}, line {last.lineno}"
+        _progress.print(f"unexpected {type(error).__name__} in {place}", markup=False, style="red")
+        return 1
     return status if isinstance(status, int) else 0

@@ -233,3 +233,10 @@ def test_a_segment_that_is_no_column_of_patients_is_refused(six_patients, tmp_pa
 def test_a_missing_study_is_refused(run, tmp_path):
     with pytest.raises((DataError, UsageError)):
         run(parameters={"data": str(tmp_path / "nothing here")})
+
+
+def test_a_report_for_publication_rounds_what_its_record_says_of_the_data(run):
+    outcome = run(parameters={"audience": "publish"})
+    tables = read(outcome.folder / "manifest.json")["data"]["tables"]
+    # Six patients and seven visits are small counts.
+    assert [table["n_rows"] for table in tables] == [None, None]

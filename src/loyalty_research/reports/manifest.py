@@ -14,6 +14,7 @@ import nbformat
 
 import loyalty_research
 from loyalty_research.data.study import Study
+from loyalty_research.display.disclosure import suppress_small_counts
 from loyalty_research.reports.parameters import ReportParameters
 from loyalty_research.reports.registry import Report
 
@@ -57,9 +58,14 @@ def environment() -> dict[str, str]:
     return {"python": platform.python_version(), **versions}
 
 
-def data_facts(study: Study) -> dict[str, Any]:
-    """Return what the report says of its data: name, cut-off, fingerprint, rows and dates."""
-    facts = study.facts()
+def data_facts(study: Study, *, audience: str) -> dict[str, Any]:
+    """Return what the report says of its data: name, cut-off, fingerprint, rows and dates.
+
+    Args:
+        study: the data of the report.
+        audience: "publish" hides small numbers of rows and rounds the others.
+    """
+    facts = suppress_small_counts(study.facts(), counts=["n_rows"], audience=audience)
     tables = facts.astype(object).where(facts.notna(), None).to_dict(orient="records")
     return {
         "name": study.settings.name,

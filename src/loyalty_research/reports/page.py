@@ -231,14 +231,14 @@ def show_value(value: Any) -> str:
     return str(value)
 
 
-def show_count(value: int) -> str:
-    """Return a count with its thousands set apart.
+def show_count(value: int | None) -> str:
+    """Return a count with its thousands set apart, or say that it is hidden.
 
     Examples:
         >>> show_count(400123)
         '400,123'
     """
-    return f"{value:,}"
+    return "suppressed" if value is None else f"{value:,}"
 
 
 _MONTHS = (

@@ -124,7 +124,7 @@ def run_report(
     with open_study(data_path) as study:
         _refuse_unknown_site(study, parameters.site)
         _refuse_unknown_segment(study, getattr(parameters, "segment", None))
-        data = data_facts(study)
+        data = data_facts(study, audience=parameters.audience)
         place = Place(Path(out), name, slug or _slug(data_path, parameters))
         job = _Job(
             report=report,
