@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -76,3 +77,31 @@ def _as_days(column: pd.Series) -> pd.Series:
 def engine(request: pytest.FixtureRequest) -> Engine:
     """Each kind of frame in turn."""
     return Engine(request.param)
+
+
+INTERVAL = ("conf_low", "conf_high", "conf_level")
+COUNTS = ("n_at_risk", "n_events", "n_censored")
+FIXED_COLUMNS = {
+    "curve": ["time", *COUNTS, "estimate", "std_error", *INTERVAL],
+    "quantiles": ["q", "estimate", *INTERVAL, "n", "n_events"],
+    "triangle": ["cohort", "period", "n_patients", "n_retained", "estimate", *INTERVAL],
+    "attrition": ["step", "criterion", "n_before", "n_excluded", "n_after"],
+}
+"""The columns of results after those of the group, as the design fixes them."""
+
+
+@pytest.fixture
+def assert_columns() -> Callable[..., None]:
+    """The one check that a result has its fixed columns, in order, numbers as numbers."""
+
+    def check(table: pd.DataFrame, kind: str, *, groups: Sequence[str] = ()) -> None:
+        assert isinstance(table, pd.DataFrame)
+        assert list(table) == [*groups, *FIXED_COLUMNS[kind]]
+        assert table.index.equals(pd.RangeIndex(len(table)))
+        for name in FIXED_COLUMNS[kind]:
+            if name.startswith(("n_", "step", "period")) or name in ("time", "n"):
+                assert pd.api.types.is_integer_dtype(table[name]), name
+            elif name not in ("cohort", "criterion"):
+                assert pd.api.types.is_float_dtype(table[name]), name
+
+    return check

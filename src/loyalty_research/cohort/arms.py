@@ -10,6 +10,7 @@ from loyalty_research.cohort.index_dates import in_programme
 from loyalty_research.data.frames import (
     REPAIR_DATE,
     REPAIR_ID,
+    REPAIR_INDEX,
     day_number,
     is_missing,
     open_tables,
@@ -100,7 +101,7 @@ def _open(
         [
             *value_faults(
                 lent["cohort"],
-                [who, is_missing("index_date", repair="derive index dates first")],
+                [who, is_missing("index_date", repair=REPAIR_INDEX)],
                 table="cohort",
                 unique=patient,
             ),

@@ -11,6 +11,7 @@ from loyalty_research.data.arguments import check_whole
 from loyalty_research.data.frames import (
     REPAIR_DATE,
     REPAIR_ID,
+    REPAIR_INDEX,
     day_number,
     is_missing,
     open_tables,
@@ -111,7 +112,8 @@ def _open(tables: dict[str, Any], patient: str) -> dict[str, nw.LazyFrame]:
     )
     who, faults = is_missing(patient, repair=REPAIR_ID), []
     for table, frame in lent.items():
-        dated = [is_missing(day[table], repair=REPAIR_DATE)] if table in day else []
+        repair = REPAIR_INDEX if table == "cohort" else REPAIR_DATE
+        dated = [is_missing(day[table], repair=repair)] if table in day else []
         one_a_patient = patient if table in ("cohort", "patients") else None
         empty = table in ("visits", "measurements")
         faults += value_faults(

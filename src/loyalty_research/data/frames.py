@@ -14,6 +14,7 @@ from loyalty_research.errors import DataError, Fault
 
 REPAIR_ID = "give every row the patient it belongs to, or drop it in the source"
 REPAIR_DATE = "give every row a date, or drop it in the source"
+REPAIR_INDEX = 'leave these patients out by the criterion known("index_date")'
 
 
 class Check(NamedTuple):

@@ -11,6 +11,7 @@ from loyalty_research.data.arguments import check_date, check_whole
 from loyalty_research.data.frames import (
     REPAIR_DATE,
     REPAIR_ID,
+    REPAIR_INDEX,
     Check,
     day_number,
     is_missing,
@@ -135,7 +136,7 @@ def _cohort_faults(
     repair = "apply the criterion present_at_index() first"
     checks = [
         is_missing(patient, repair=REPAIR_ID),
-        is_missing("index_date", repair="derive index dates first"),
+        is_missing("index_date", repair=REPAIR_INDEX),
         Check("index_date", index > cutoff.toordinal(), "is after data_cutoff", "move data_cutoff"),
     ]
     for column in window:

@@ -9,6 +9,7 @@ import narwhals.stable.v2 as nw
 
 from loyalty_research.data.arguments import check_date
 from loyalty_research.data.frames import (
+    REPAIR_INDEX,
     Check,
     day_number,
     is_missing,
@@ -99,7 +100,7 @@ def _open(cohort: Any, ends: Sequence[str], cutoff: int) -> nw.LazyFrame:
     repair = (
         "leave these patients out by apply_criteria with observable_for(...), present_at_index()"
     )
-    checks = [is_missing("index_date", repair="derive index dates first")]
+    checks = [is_missing("index_date", repair=REPAIR_INDEX)]
     for column in ends:
         before = day_number(nw.col(column)) < index
         checks.append(Check(column, before, "is before index_date", repair))
