@@ -40,6 +40,11 @@ def check_report(report: Report) -> list[str]:
 
     Args:
         report: one of the registry.
+
+    Examples:
+        >>> from loyalty_research.reports.registry import find_report
+        >>> check_report(find_report("02_retention"))
+        []
     """
     if not report.notebook.exists():
         return [f"{report.name}: its notebook is missing"]

@@ -37,6 +37,16 @@ def harvest(notebook: NotebookNode, *, report: Report) -> Harvest:
     Raises:
         ReportError: a cell did not run, or raised; a name is used twice; a declared output is
             missing or empty. Every fault is listed.
+
+    Examples:
+        >>> import nbformat.v4 as v4
+        >>> from loyalty_research.reports.registry import find_report
+        >>> harvest(v4.new_notebook(), report=find_report("02_retention"))
+        Traceback (most recent call last):
+        ...
+        loyalty_research.errors.ReportError: 02_retention is not complete:
+          the notebook holds no code
+        ...
     """
     found = Harvest()
     faults = [*_cell_faults(notebook)]
@@ -49,7 +59,14 @@ def harvest(notebook: NotebookNode, *, report: Report) -> Harvest:
 
 
 def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
-    """Return the code cells that hold code."""
+    """Return the code cells that hold code.
+
+    Examples:
+        >>> import nbformat.v4 as v4
+        >>> cells = [v4.new_markdown_cell("Text"), v4.new_code_cell("1"), v4.new_code_cell(" ")]
+        >>> len(code_cells(v4.new_notebook(cells=cells)))
+        1
+    """
     return [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
 
 

@@ -187,6 +187,12 @@ def read_parameter_file(path: Path) -> dict[str, Any]:
 
     Raises:
         UsageError: the file is missing or is not TOML (`site = 0012` is not).
+
+    Examples:
+        >>> read_parameter_file(Path("there-is-none.toml"))
+        Traceback (most recent call last):
+        ...
+        loyalty_research.errors.UsageError: there-is-none.toml: there is no such file
     """
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
@@ -202,6 +208,11 @@ def notebook_parameters(path: Path) -> dict[str, Any]:
     Raises:
         UsageError: the notebook has not exactly one cell tagged `parameters`, or the cell holds
             anything but `name = literal` lines.
+
+    Examples:
+        >>> from loyalty_research.data.project import project_file
+        >>> notebook_parameters(project_file("notebooks/02_retention.ipynb"))["lapse_days"]
+        180
     """
     notebook = nbformat.read(path, as_version=4)
     tagged = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]

@@ -139,7 +139,15 @@ def _harmless(value: Any) -> Any:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write readable JSON through a temporary file, so that no reader ever sees half of it."""
+    """Write readable JSON through a temporary file, so that no reader ever sees half of it.
+
+    Examples:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> write_json(folder / "x.json", {"区": 1})
+        >>> [path.name for path in folder.iterdir()], (folder / "x.json").read_text("utf-8")
+        (['x.json'], '{\\n "区": 1\\n}\\n')
+    """
     text = json.dumps(value, ensure_ascii=False, indent=1, sort_keys=True, allow_nan=False)
     half = path.with_name(f".{path.name}.half")
     with half.open("w", encoding="utf-8") as file:
@@ -150,7 +158,15 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def output_hashes(folder: Path) -> list[dict[str, Any]]:
-    """Return path, size and sha256 of every file of a run, in the order of their paths."""
+    """Return path, size and sha256 of every file of a run, in the order of their paths.
+
+    Examples:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> _ = (folder / "page.html").write_text("abc")
+        >>> [(file["path"], file["bytes"], file["sha256"][:8]) for file in output_hashes(folder)]
+        [('page.html', 3, 'ba7816bf')]
+    """
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return [
         {
@@ -181,7 +197,11 @@ def keep_failure(place: Place, staging: Path, run_id: str, failure: Mapping[str,
 
 
 def latest_manifest(place: Place) -> dict[str, Any] | None:
-    """Return the manifest of the newest finished run, or None where there is none to trust."""
+    """Return the manifest of the newest finished run, or None where there is none to trust.
+
+    Examples:
+        >>> latest_manifest(Place(Path("there is no such folder"), "02_retention", "example"))
+    """
     try:
         latest = json.loads((place.folder / "latest.json").read_text(encoding="utf-8"))
         manifest = (place.folder / latest["path"] / "manifest.json").read_text(encoding="utf-8")

@@ -28,7 +28,12 @@ SHORTEST_NUMBER = 7
 
 
 def identifier_columns() -> set[str]:
-    """Return the name of every column that the contract calls an identifier."""
+    """Return the name of every column that the contract calls an identifier.
+
+    Examples:
+        >>> "patient_id" in identifier_columns(), "facility_id" in identifier_columns()
+        (True, False)
+    """
     return {
         column.name for table in CONTRACT.values() for column in table.columns if column.identifier
     }

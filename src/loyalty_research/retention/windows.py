@@ -98,6 +98,18 @@ def retention_by_window(
     Raises:
         UsageError: no window, or one named twice.
         DataError: as `derive_retention_times` does.
+
+    Examples:
+        >>> visits = pd.DataFrame({
+        ...     "patient_id": ["a", "a"],
+        ...     "visit_date": pd.to_datetime(["2022-01-01", "2022-05-01"]),
+        ... })
+        >>> cohort = visits[:1].rename(columns={"visit_date": "index_date"})
+        >>> curves = retention_by_window(
+        ...     visits, cohort=cohort, lapse_windows=[90, 180], data_cutoff="2023-12-31"
+        ... )
+        >>> curves.loc[curves["n_events"] > 0, ["lapse_days", "time"]].values.tolist()
+        [[90, 0], [180, 120]]
     """
     windows = _check_windows(lapse_windows)
     curves = [
