@@ -9,6 +9,7 @@ from loyalty_research.cohort import (
     assign_arms,
     col,
     derive_baseline,
+    derive_groups,
     derive_index_dates,
     entered_between,
     known,
@@ -89,6 +90,7 @@ __all__ = [  # noqa: RUF022 - the order of the flow
     "present_at_index",
     "assign_arms",
     "derive_baseline",
+    "derive_groups",
     # retention
     "derive_lapse_dates",
     "derive_time_to_event",
