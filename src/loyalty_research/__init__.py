@@ -21,7 +21,6 @@ from loyalty_research.cohort import (
 )
 from loyalty_research.data.coverage import count_visits_by_month
 from loyalty_research.data.examples import load_example, write_example
-from loyalty_research.data.hold import hold
 from loyalty_research.data.simulate import SimulatedStudy, simulate_study
 from loyalty_research.data.study import Study, open_study, validate
 from loyalty_research.data.write import write_study
@@ -75,7 +74,6 @@ __all__ = [  # noqa: RUF022 - the order of the flow
     "load_example",
     "write_example",
     "count_visits_by_month",
-    "hold",
     # cohort
     "trim_to_site",
     "trim_to_follow_up",
