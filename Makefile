@@ -45,7 +45,8 @@ check: setup
 	$(BIN)/loyalty check
 
 lab: setup
-	$(BIN)/jupyter lab notebooks/00_start_here.ipynb
+	$(BIN)/jupyter lab --LabApp.news_url= --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate \
+		notebooks/00_start_here.ipynb
 
 browser: setup
 	$(BIN)/python -m pytest -m browser tests/browser

@@ -12,6 +12,7 @@ import narwhals.stable.v2 as nw
 import pandas as pd
 import pytest
 
+from loyalty_research.data.contract import CONTRACT
 from loyalty_research.data.study import Study, open_study, validate
 from loyalty_research.errors import DataError, UsageError
 
@@ -153,3 +154,19 @@ def test_a_study_of_one_patient_opens(
 ) -> None:
     study = opened(patients=patients.head(1), visits=visits.head(1))
     assert study.facts()["n_rows"].tolist() == [1, 1]
+
+
+def test_a_filled_table_has_every_column_of_the_contract_whatever_the_source_has():
+    frames = {
+        "patients": pd.DataFrame({"patient_id": ["a"], "ward": ["x"]}),
+        "visits": pd.DataFrame(
+            {"visit_id": ["v"], "patient_id": ["a"], "visit_date": ["2024-01-05"]}
+        ),
+    }
+    study = open_study(frames, mapping={"data_cutoff": "2024-12-31"})
+    assert study.patients.columns == ["patient_id", "ward"]
+    filled = study.table("patients", filled=True)
+    assert set(filled.columns) == {*CONTRACT["patients"].by_name, "ward"}
+    types = dict(zip(filled.columns, map(str, filled.types), strict=True))
+    assert (types["death_date"], types["birth_year"], types["sex"]) == ("DATE", "BIGINT", "VARCHAR")
+    assert not study.has("patients", "sex")

@@ -15,7 +15,7 @@ from typing import Any
 import duckdb
 import pandas as pd
 
-from loyalty_research.data.contract import CONTRACT
+from loyalty_research.data.contract import CONTRACT, ColumnType
 from loyalty_research.data.fingerprint import file_digests, fingerprint
 from loyalty_research.data.opening import open_tables
 from loyalty_research.data.settings import SETTINGS_FILE, StudySettings
@@ -23,6 +23,17 @@ from loyalty_research.data.sources import misspelt_tables
 from loyalty_research.data.sql import identifier
 from loyalty_research.data.validation import Mapped, Summary, check_tables, findings_table
 from loyalty_research.errors import DataError, Fault, UsageError
+
+_SQL_TYPES: Mapping[ColumnType, str] = {
+    "id": "VARCHAR",
+    "text": "VARCHAR",
+    "category": "VARCHAR",
+    "date": "DATE",
+    "timestamp": "TIMESTAMP",
+    "integer": "BIGINT",
+    "number": "DOUBLE",
+    "boolean": "BOOLEAN",
+}
 
 
 @dataclass(frozen=True, repr=False)
@@ -66,11 +77,13 @@ class Study:
         """One row a visit."""
         return self.table("visits")
 
-    def table(self, name: str) -> duckdb.DuckDBPyRelation:
+    def table(self, name: str, *, filled: bool = False) -> duckdb.DuckDBPyRelation:
         """Return one table: the contract's columns in their declared types, then the extra columns.
 
         Args:
             name: name of a table of the contract.
+            filled: add the contract's columns that the source does not have, empty, for reports
+                that must read the same of every study.
 
         Returns:
             A lazy relation; a column that is optional and not in the source is absent.
@@ -84,7 +97,10 @@ class Study:
         if name not in self._mapped:
             repair = f"add it, and name its file under [tables.{name}] in study.toml"
             raise DataError([Fault(name, "", 1, "the study has no such table", repair)])
-        return self.connection.view(name)
+        view = self.connection.view(name)
+        absent = [column for column in CONTRACT[name].columns if column.name not in view.columns]
+        empty = [f"CAST(NULL AS {_SQL_TYPES[c.type]}) AS {identifier(c.name)}" for c in absent]
+        return view.project(", ".join(["*", *empty])) if filled and empty else view
 
     def has(self, table: str, column: str | None = None) -> bool:
         """Tell whether the study has a table, or a column of it.

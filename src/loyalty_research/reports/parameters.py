@@ -90,6 +90,9 @@ class DataAndCohortParameters(ReportParameters):
         180, ge=0, le=7300, description="days of possible follow-up a patient must have"
     )
     lookback_days: Days = Field(365, description="days before the index date that baseline covers")
+    characteristics: Annotated[list[PlainName], Field(min_length=1, max_length=30)] = Field(
+        ["age", "sex", "insurance", "n_visits_before"], description="columns of the baseline table"
+    )
 
 
 class RetentionParameters(ReportParameters):
@@ -104,7 +107,9 @@ class RetentionParameters(ReportParameters):
     period: Literal["week", "month", "quarter", "year"] = Field(
         "quarter", description="triangle's period"
     )
-    segment: PlainName = Field("sex", description="column of patients that splits the curve")
+    segment: PlainName = Field(
+        "sex", description="column of patients that splits the curve; empty for none"
+    )
 
     @model_validator(mode="after")
     def _windows_hold_the_main_one(self) -> RetentionParameters:

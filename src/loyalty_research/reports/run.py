@@ -177,8 +177,9 @@ def _refuse_unknown_site(study: Study, site: str) -> None:
 
 
 def _refuse_unknown_segment(study: Study, segment: str | None) -> None:
-    if segment is not None and not study.has("patients", segment):
-        near = suggest(segment, study.patients.columns)
+    columns = study.table("patients", filled=True).columns
+    if segment and segment not in columns:
+        near = suggest(segment, columns)
         raise UsageError(f'segment: the table patients has no column "{segment}"{near}')
 
 
