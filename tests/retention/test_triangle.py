@@ -331,6 +331,22 @@ def test_patients_whose_exits_are_not_recorded_stay_in_every_denominator(engine)
     pd.testing.assert_frame_equal(with_people, retention_triangle(visits, data_cutoff=CUTOFF))
 
 
+@pytest.mark.parametrize("clock", ["calendar", "rolling"])
+def test_nobody_is_lost_from_the_period_of_the_first_visit(clock):
+    # a dies and b moves out of sight within the month of the first visit; c stays.
+    visits = days(("a", "2024-01-05"), ("b", "2024-01-05"), ("c", "2024-01-05"))
+    gone = pd.DataFrame(
+        {
+            "patient_id": ["a", "b", "c"],
+            "death_date": pd.to_datetime(["2024-01-06", None, None]),
+            "observed_until": pd.to_datetime([None, "2024-01-10", None]),
+        }
+    )
+    table = retention_triangle(visits, exits=gone, clock=clock, data_cutoff="2024-03-31")
+    assert table.loc[table["period"].isin([0, 1]), "n_patients"].tolist() == [3, 1]
+    assert table.loc[table["period"] == 0, "n_retained"].tolist() == [3]
+
+
 def test_no_visits_are_refused():
     with pytest.raises(DataError, match="visits: the table has no rows"):
         cells(VISITS.head(0))

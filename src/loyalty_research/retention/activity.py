@@ -133,9 +133,9 @@ def _with_exits(
     people = people.join(left, on=patient, how="left")
     present = _periods_until(nw.col(_PRESENT), period, clock)
     seen = _periods_until(nw.col(_SEEN), period, clock) - 1
-    return people.with_columns(
-        present.fill_null(_NEVER).alias(_PRESENT), seen.fill_null(_NEVER).alias(_SEEN)
-    )
+    # The first visit was seen, so everybody counts in the period of it, however short it was.
+    seen = nw.max_horizontal(seen.fill_null(_NEVER), nw.lit(0))
+    return people.with_columns(present.fill_null(_NEVER).alias(_PRESENT), seen.alias(_SEEN))
 
 
 def _periods_until(date: nw.Expr, period: str, clock: str) -> nw.Expr:

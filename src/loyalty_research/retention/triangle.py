@@ -64,7 +64,8 @@ def retention_triangle(
         brackets: Pairs (k1, k2) of periods, k2 excluded (`kind="bracket"`).
         exits: One row a patient: `patient` with those of `death_date`, `moved_date`,
             `observed_until` that are known, perhaps none. Who died or moved before a period, or
-            was not observed to its end, leaves its denominator.
+            was not observed to its end, leaves its denominator; in period 0, that of the first
+            visit, everybody counts.
         conf_level: Coverage of Wilson's interval.
         data_cutoff: Last day the data cover.
 
