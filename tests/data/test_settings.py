@@ -97,6 +97,16 @@ def test_one_file_and_many_files_exclude_each_other() -> None:
     )
 
 
+def test_only_an_optional_column_may_have_an_empty_name() -> None:
+    settings = parse(tables={"visits": {"columns": {"fee": ""}}})
+    assert settings.tables["visits"].columns == {"fee": ""}
+    message = refusal(tables={"visits": {"columns": {"visit_id": "", "fee": ""}}})
+    assert "1 setting cannot be used" in message
+    assert (
+        "tables.visits.columns.visit_id is empty, but required; name the source's column" in message
+    )
+
+
 def test_a_table_that_is_no_section_is_refused() -> None:
     assert "tables.visits: input should be a valid dictionary" in refusal(tables={"visits": 3})
 

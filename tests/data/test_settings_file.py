@@ -25,7 +25,7 @@ def rich_settings() -> StudySettings:
             "tables": {
                 "patients": {
                     "file": "病人 1.csv",
-                    "columns": {"patient_id": "病人编号"},
+                    "columns": {"patient_id": "病人编号", "insurance": ""},
                     "codes": {"sex": {"男": "male", "": "unknown", "a.b": "other"}},
                     "extra": {"收入": "number"},
                 },
@@ -51,7 +51,8 @@ def test_every_column_of_the_contract_stands_in_the_file() -> None:
     for table in CONTRACT.values():
         assert f"[tables.{table.name}]" in text
         for column in table.columns:
-            assert f'# {column.name} = ""' in text or column.name == "patient_id"
+            assert f'{column.name} = ""' in text or column.name == "patient_id"
+    assert '\ninsurance = ""' in text
 
 
 def test_a_table_that_is_not_there_is_a_comment_throughout() -> None:

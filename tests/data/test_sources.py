@@ -187,6 +187,24 @@ def test_a_mapped_column_hides_a_source_column_of_its_name(
     assert study.patients.filter("sex = 'male'").count("*").fetchall() == [(2,)]
 
 
+def test_a_column_with_an_empty_name_is_left_out(
+    opened: Callable[..., Study], visits: pd.DataFrame
+) -> None:
+    source = visits.rename(columns={"fee": "Fee"}).assign(Fee="12,50")
+    study = opened({"tables": {"visits": {"columns": {"fee": ""}}}}, visits=source)
+    assert study.visits.columns == ["visit_id", "patient_id", "visit_date", "visit_type"]
+    assert not study.has("visits", "fee")
+
+
+def test_what_served_a_column_is_kept_under_its_own_name_once_that_is_switched_off(
+    opened: Callable[..., Study], visits: pd.DataFrame
+) -> None:
+    source = visits.rename(columns={"fee": "费用"}).assign(费用="12,50")
+    study = opened({"tables": {"visits": {"columns": {"fee": ""}}}}, visits=source)
+    assert study.visits.columns[-1] == "费用"
+    assert not study.has("visits", "fee")
+
+
 def test_two_columns_of_one_name_are_a_fault(
     opened: Callable[..., Study], patients: pd.DataFrame
 ) -> None:

@@ -62,6 +62,24 @@ def test_text_in_a_column_of_numbers_is_a_fault(faults: Faults, visits: pd.DataF
     fault = only(faults(visits=with_value(visits, "fee", "12 yuan")))
     assert fault.message == "fee is not a number in 1 of 4 rows"
     assert "yuan" not in str(fault)
+    assert fault.repair == (
+        "write numbers with a decimal point, without units, "
+        'or leave the column out by columns = {fee = ""} in [tables.visits]'
+    )
+
+
+def test_a_required_column_of_numbers_cannot_be_left_out(faults: Faults) -> None:
+    measured = pd.DataFrame(
+        {
+            "measurement_id": ["1"],
+            "patient_id": ["0012"],
+            "measurement_date": ["2024-01-05"],
+            "measure": ["sbp"],
+            "value": ["120,5"],
+        }
+    )
+    fault = only(faults(measurements=measured))
+    assert fault.repair == "write numbers with a decimal point, without units"
 
 
 @pytest.mark.parametrize("value", ["inf", "nan"])

@@ -8,7 +8,7 @@ value before the cast; `r0`, `r1`, ... are the keys of the tables it refers to.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 from loyalty_research.data.contract import Column, ColumnType, Table
@@ -21,8 +21,8 @@ EARLIEST = date(1880, 1, 1)
 ANYTHING = ("id", "text", "category")
 _TYPE_WORDS = {
     "boolean": ("true or false", "use true/false, yes/no or 1/0, or map the codes under codes"),
-    "integer": ("a number", "remove units, signs and thousands separators in the source"),
-    "number": ("a number", "remove units, signs and thousands separators in the source"),
+    "integer": ("a number", "write numbers without units or thousands separators"),
+    "number": ("a number", "write numbers with a decimal point, without units"),
     "date": ("a date in the stated format", "state date_format for the table or the column"),
     "timestamp": ("a time in the stated format", "state timestamp_format for the table"),
 }
@@ -73,7 +73,8 @@ def column_rules(
         Rules, the most basic first.
     """
     if column.type not in ANYTHING:
-        yield _type_rule(table.name, column.name, column.type)
+        rule = _type_rule(table.name, column.name, column.type)
+        yield replace(rule, repair=rule.repair + _or_left_out(table, column))
     typed = f"t.{identifier(column.name)}"
     if not column.nullable:
         yield _missing_rule(table.name, column.name)
@@ -151,6 +152,13 @@ def _type_rule(table: str, column: str, kind: str) -> Rule:
         typed = f"t.{identifier(f'number:{column}')}"
     sql = f"count(*) FILTER ({typed} IS NULL AND {present} IS NOT NULL)"
     return Rule(table, column, "type", sql, f"{column} is not {expected}", repair, locate=True)
+
+
+def _or_left_out(table: Table, column: Column) -> str:
+    """Return how to do without a column of numbers, where the contract allows it."""
+    if column.required or column.type not in ("integer", "number"):
+        return ""
+    return f', or leave the column out by columns = {{{column.name} = ""}} in [tables.{table.name}]'
 
 
 def _missing_rule(table: str, column: str) -> Rule:

@@ -75,7 +75,8 @@ class TableSettings(BaseModel):
     timestamp_format: Formats | None = Field(default=None, description="the same for times")
     formats: dict[str, Formats] = Field(default={}, description="strptime format of single columns")
     columns: dict[str, str] = Field(
-        default={}, description="contract column = column in the source"
+        default={},
+        description='contract column = column in the source; "" = the study has no such column',
     )
     codes: dict[str, dict[Code, Code]] = Field(
         default={},
@@ -293,6 +294,9 @@ def _table_meant_otherwise(name: str, table: TableSettings) -> Iterator[str]:
         if column not in contract:
             near = suggest(column, contract)
             yield f"{where}{column} is not a column of the contract{near}"
+    for column, source in table.columns.items():
+        if not source and column in contract and contract[column].required:
+            yield f"{where}columns.{column} is empty, but required; name the source's column"
     for column in table.extra:
         if column in contract:
             yield f"{where}extra.{column} is a column of the contract; map it under columns"

@@ -115,10 +115,11 @@ def _enables(table: Table) -> str:
 
 def _columns(table: Table, settings: TableSettings, off: str) -> Iterator[str]:
     """Yield the mapping of every column of the contract; those without one as comments."""
-    yield f"{off}[tables.{table.name}.columns]  # contract column = column in the source"
+    meaning = 'contract column = column in the source; "" leaves an optional one out'
+    yield f"{off}[tables.{table.name}.columns]  # {meaning}"
     for column in table.columns:
         stated = settings.columns.get(column.name)
-        gap = "" if stated else "# "
+        gap = "# " if stated is None else ""
         yield f"{gap}{_line(column.name, stated or '')}  # {_hint(column)}"
 
 

@@ -310,7 +310,9 @@ def match_columns(
     """Return which column of the source serves each column of the contract, or of `extra`.
 
     A column is found by the name the settings state, else by the contract's own name, upper or
-    lower case. Every further column of the source is kept under its own name.
+    lower case. Stated as "", the study has no such column. Every further column of the source is
+    kept under its own name, but for one that carries the name of a column that is mapped, or
+    switched off: it is left out, because the contract's name would then mean something else.
 
     Args:
         source: the table's source.
@@ -325,14 +327,16 @@ def match_columns(
     matched, faults = {}, []
     for column in CONTRACT[source.table].columns:
         stated = settings.columns.get(column.name)
+        if stated == "":
+            continue
         found = exact.get(stated) if stated else exact.get(column.name) or folded.get(column.name)
         if found:
             matched[column.name] = found
         elif stated or column.required:
             faults.append(_missing_column(source.table, column.name, stated))
     used = {column.sql for column in matched.values()}
-    taken = {name.casefold() for name in matched}
     # A source column that carries the name of a mapped column would hide it, so the mapping wins.
+    taken = {name.casefold() for name in (*matched, *settings.columns)}
     rest = {
         c.name: c for c in source.columns if c.sql not in used and c.name.casefold() not in taken
     }
