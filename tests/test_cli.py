@@ -136,6 +136,7 @@ def test_a_stopped_run_exits_with_130_and_leaves_no_staging_folder(tmp_path, num
     process.send_signal(number)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
+    assert "interrupted; nothing half-done is left" in err
     assert not [path for path in (out / ".staging").rglob("*") if path.is_file()]
     assert not list(out.glob("*/*/latest.json"))
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 import datetime as dt
 import json
 import os
+import shlex
 import signal
 import sys
 import traceback
 import webbrowser
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, Literal, NoReturn, get_args, get_origin
 
 import typer
 from rich.console import Console
@@ -36,6 +37,8 @@ app.add_typer(data_app, name="data")
 
 Out = Annotated[Path, typer.Option("--out", help="Folder for reports.")]
 Name = Annotated[str, typer.Argument(help="The report, such as 02_retention.")]
+
+INTERRUPTED = 130
 
 _progress = Console(stderr=True, highlight=False, soft_wrap=True)
 _results = Console(highlight=False, soft_wrap=True)
@@ -80,7 +83,11 @@ def params(report: Name) -> None:
     fields = find_report(report).model.model_fields
     _print_table(
         [
-            {"parameter": name, "default": json.dumps(field.default), "meaning": field.description}
+            {
+                "parameter": name,
+                "default": json.dumps(field.default),
+                "meaning": f"{field.description}{_choices(field.annotation)}",
+            }
             for name, field in fields.items()
         ]
     )
@@ -193,7 +200,8 @@ def data_init(
     write_settings(proposal.settings, path, notes=proposal.notes)
     for note in proposal.notes:
         _say(note)
-    _tell(f"wrote {path}; read it, correct it, then run: loyalty data validate {folder}")
+    command = shlex.join(["loyalty", "data", "validate", str(folder)])
+    _tell(f"wrote {path}; read it, correct it, then run: {command}")
 
 
 @data_app.command("validate")
@@ -240,6 +248,12 @@ def data_example(
     _tell(f"wrote {out}")
 
 
+def _choices(annotation: object) -> str:
+    if get_origin(annotation) is not Literal:
+        return ""
+    return f" (one of {', '.join(map(str, get_args(annotation)))})"
+
+
 def _print_table(rows: Sequence[Mapping[Any, Any]]) -> None:
     table = Table(box=None, header_style="bold", pad_edge=False)
     for name in rows[0]:
@@ -279,8 +293,7 @@ def _status(arguments: list[str]) -> int:
         _progress.print(f"error: {error}", markup=False, style="red")
         return error.exit_status
     except (KeyboardInterrupt, typer.Abort):
-        _progress.print("interrupted; nothing half-done is left", markup=False)
-        return 130
+        status = INTERRUPTED
     except BrokenPipeError:
         # The reader of our output went away, as `head` does.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -290,4 +303,7 @@ def _status(arguments: list[str]) -> int:
         place = f"{Path(last.filename).name}, line {last.lineno}"
         _progress.print(f"unexpected {type(error).__name__} in {place}", markup=False, style="red")
         return 1
+    # typer turns an interrupt into this status by itself, without a word.
+    if status == INTERRUPTED:
+        _progress.print("interrupted; nothing half-done is left", markup=False)
     return status if isinstance(status, int) else 0

@@ -93,6 +93,25 @@ def test_the_compared_windows_must_hold_the_main_one():
     )
 
 
+def test_the_days_of_the_table_must_hold_the_one_of_the_sentences():
+    assert "must hold headline_day" in refusal(
+        parameters_from_values, RetentionParameters, {"report_days": [30, 90]}
+    )
+
+
+def test_faults_are_told_with_what_to_write_instead():
+    texts = ["lapse_days=x", "conf_level=2", "entry_start=foo", "period=decade", "lapse_windows=a"]
+    message = refusal(parameters_from_text, RetentionParameters, texts)
+    for words in (
+        "lapse_days: write a whole number, such as 180",
+        "conf_level: must be below 1.0",
+        "entry_start: write a day as 2024-12-31, or nothing",
+        "period: write one of 'week', 'month', 'quarter' or 'year'",
+        "lapse_windows: write a whole number",
+    ):
+        assert words in message
+
+
 def test_an_assignment_without_an_equals_sign_is_refused():
     assert "write NAME=VALUE" in refusal(parameters_from_text, RetentionParameters, ["site"])
 

@@ -112,7 +112,12 @@ def test_the_share_seen_again_is_counted_by_hand():
         "passed",
         "gating",
         "message",
+        "n",
+        "n_events",
     ]
+    assert checks["n"].tolist() == [2, 2]
+    assert checks["n_events"].tolist() == [1, 0]
+    assert checks["message"].str.endswith(("too short", "long enough")).all()
 
 
 def test_a_window_under_which_nobody_lapsed_is_neither_passed_nor_failed():

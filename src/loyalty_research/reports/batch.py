@@ -78,7 +78,9 @@ def read_plan(path: Path) -> list[Planned]:
         try:
             planned.append(_planned(entry, plan.defaults))
         except UsageError as error:
-            faults.append(str(error))
+            told = str(error)
+            named = told if told.startswith(f"report '{entry.id}'") else f"'{entry.id}': {told}"
+            faults.append(named)
     if faults:
         raise UsageError("\n  ".join([f"{path.name}:", *faults]))
     return planned

@@ -38,8 +38,12 @@ def _iso_text(value: object) -> object:
 
 
 def _is_iso_date(value: str) -> str:
-    if value and dt.date.fromisoformat(value).isoformat() != value:
-        raise ValueError("write the date as YYYY-MM-DD")
+    try:
+        is_day = not value or dt.date.fromisoformat(value).isoformat() == value
+    except ValueError:
+        is_day = False
+    if not is_day:
+        raise ValueError("write a day as 2024-12-31, or nothing")
     return value
 
 
@@ -64,7 +68,11 @@ class ReportParameters(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    data: str = Field("../data/example", min_length=1, description="folder or file of the study")
+    data: str = Field(
+        "../data/example",
+        min_length=1,
+        description="folder or DuckDB file of the study; by default the bundled example",
+    )
     site: PlainName = Field("", description="facility_id of one clinic; empty for all")
     entry_start: IsoDate = Field("", description="first index date studied; empty for all")
     entry_end: IsoDate = Field("", description="last index date studied; empty for all")
@@ -112,21 +120,49 @@ class RetentionParameters(ReportParameters):
     )
 
     @model_validator(mode="after")
+    def _days_hold_the_headline(self) -> RetentionParameters:
+        if self.headline_day not in self.report_days:
+            raise ValueError("report_days must hold headline_day, so that the table states it")
+        return self
+
+    @model_validator(mode="after")
     def _windows_hold_the_main_one(self) -> RetentionParameters:
         if self.lapse_days not in self.lapse_windows:
             raise ValueError("lapse_windows must hold lapse_days, so that the main result is in it")
         return self
 
 
+# pydantic's kinds of faults, in words that say what to write instead.
+_WORDS = {
+    "int_parsing": "write a whole number, such as 180",
+    "int_type": "write a whole number without quotes, such as 180",
+    "int_from_float": "write a whole number, such as 180",
+    "float_parsing": "write a number, such as 0.95",
+    "float_type": "write a number without quotes, such as 0.95",
+    "string_type": 'write a text in quotes, such as "0012"',
+    "list_type": "write a list, such as [90, 180, 365]",
+    "literal_error": "write one of {expected}",
+    "less_than": "must be below {lt}",
+    "less_than_equal": "must be at most {le}",
+    "greater_than": "must be above {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "too_short": "name at least {min_length}",
+    "too_long": "name at most {max_length}",
+    "string_too_long": "may hold at most {max_length} letters",
+    "string_too_short": "must not be empty",
+}
+
+
 def _faults(error: ValidationError, model: type[BaseModel]) -> list[str]:
     lines = []
     for fault in error.errors(include_url=False, include_input=False):
-        name = ".".join(map(str, fault["loc"])) or "parameters"
+        name = str(fault["loc"][0]) if fault["loc"] else "parameters"
         if fault["type"] == "extra_forbidden":
             lines.append(f"{name} is not a parameter{suggest(name, list(model.model_fields))}")
-        else:
-            lines.append(f"{name}: {fault['msg'].removeprefix('Value error, ')}")
-    return lines
+            continue
+        words = _WORDS.get(fault["type"], fault["msg"].removeprefix("Value error, "))
+        lines.append(f"{name}: {words.format(**fault.get('ctx', {}))}")
+    return list(dict.fromkeys(lines))
 
 
 def _refuse(error: ValidationError, model: type[BaseModel], source: str) -> UsageError:

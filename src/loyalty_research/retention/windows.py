@@ -145,7 +145,8 @@ def check_lapse_windows(
 
     Returns:
         One row a window: `check`, `statistic` (the share; missing where nobody lapsed),
-        `threshold`, `passed` (missing where nobody lapsed), `gating` (never), `message`.
+        `threshold`, `passed` (missing where nobody lapsed), `gating` (never), `message`, and the
+        counts behind the share: `n` lapsed, `n_events` of them were seen again.
 
     Raises:
         UsageError: no window, or one named twice.
@@ -193,17 +194,23 @@ def _count_returned(lapses: Any) -> tuple[int, int]:
 
 def _window_check(days: int, lapsed: int, returned: int, threshold: float) -> dict[str, Any]:
     share = returned / lapsed if lapsed else None
-    told = (
-        f"Of the patients with a lapse of more than {days} days, {100 * share:.1f} % were seen "
-        f"again; more than {100 * threshold:g} % says that the window is too short"
-        if share is not None
-        else f"Nobody had a lapse of more than {days} days"
-    )
     return {
         "check": f"seen again after a lapse of {days} days",
         "statistic": share,
         "threshold": threshold,
         "passed": share <= threshold if share is not None else None,
         "gating": False,
-        "message": told,
+        "message": _told(days, share, threshold),
+        "n": lapsed,
+        "n_events": returned,
     }
+
+
+def _told(days: int, share: float | None, threshold: float) -> str:
+    # No number of patients: a published message may not give one away.
+    who = f"the patients with a lapse of more than {days} days"
+    if share is None:
+        return f"Nobody had a lapse of more than {days} days"
+    if share <= threshold:
+        return f"At most {100 * threshold:g} % of {who} were seen again: the window is long enough"
+    return f"More than {100 * threshold:g} % of {who} were seen again: the window is too short"
