@@ -11,7 +11,7 @@ import pytest
 from loyalty_research.data.contract import CONTRACT
 from loyalty_research.data.discover import propose_settings
 from loyalty_research.data.settings_file import write_settings
-from loyalty_research.data.study import Study, open_study
+from loyalty_research.data.study import Study, open_study, validate
 from loyalty_research.data.synonyms import CODE_WORDS, COLUMN_WORDS, TABLE_WORDS
 from loyalty_research.errors import UsageError
 
@@ -74,6 +74,45 @@ def test_each_file_is_read_in_its_own_way(hospital: Path) -> None:
 def test_a_file_without_a_place_is_named(hospital: Path) -> None:
     notes = propose_settings(hospital).notes
     assert '"budget.csv" is none of the tables of the contract' in notes
+
+
+def test_columns_without_a_place_are_named_in_the_note_and_above_their_table(
+    hospital: Path,
+) -> None:
+    settings, notes = propose_settings(hospital)
+    note = "patients: columns not placed: 收入 (kept as extra columns; map them or leave them)"
+    assert note in notes
+    path = write_settings(settings, hospital / "study.toml", notes=notes)
+    text = path.read_text(encoding="utf-8")
+    assert f"# {note}\n[tables.patients]" in text
+    assert "visits: columns not placed" not in text
+
+
+def test_a_first_line_that_is_no_header_is_not_quoted(tmp_path: Path) -> None:
+    (tmp_path / "visits.csv").write_text("secret,2024-01-05\n0013,2024-01-06\n", encoding="utf-8")
+    notes = propose_settings(tmp_path).notes
+    assert "visits: none of 2 columns was placed; is the first line a header?" in notes
+    assert "secret" not in "".join(notes)
+
+
+@pytest.mark.parametrize("name", ["Visit", "VisitNo", "visit number", "visit_no"])
+def test_a_number_of_the_visit_identifies_it(tmp_path: Path, name: str) -> None:
+    (tmp_path / "visits.csv").write_text(
+        f"{name},patient_id,visit_date\n1,1,2024-01-05\n", encoding="utf-8"
+    )
+    assert propose_settings(tmp_path).settings.tables["visits"].columns["visit_id"] == name
+
+
+def test_a_code_that_is_blank_in_some_rows_drops_no_row(tmp_path: Path) -> None:
+    people = "".join(f"{i},{'F' if i % 2 else ''}\n" for i in range(84))
+    (tmp_path / "patients.csv").write_text(f"patient_id,sex\n{people}", encoding="utf-8")
+    (tmp_path / "visits.csv").write_text(
+        "visit_id,patient_id,visit_date\n1,1,2024-01-05\n", encoding="utf-8"
+    )
+    study = initialise(tmp_path)
+    # 84 patients of whom every other one has no sex recorded.
+    assert study.patients.aggregate("count(*), count(sex)").fetchall() == [(84, 42)]
+    assert validate(study)["passed"].all()
 
 
 def test_no_note_quotes_a_value(hospital: Path) -> None:

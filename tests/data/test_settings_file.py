@@ -71,6 +71,13 @@ def test_notes_stand_at_the_head_as_comments() -> None:
     assert text.startswith("# confirm this\nname = ")
 
 
+def test_a_note_about_a_table_stands_above_its_section() -> None:
+    text = settings_text(rich_settings(), notes=["visits: not placed: a\x7fb", "confirm"])
+    assert text.startswith("# confirm\nname = ")
+    assert "\n\n# visits: not placed: a b\n[tables.visits]" in text
+    assert tomllib.loads(text)["tables"].keys() == {"patients", "visits"}
+
+
 def test_a_file_that_exists_is_never_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "study.toml"
     path.write_text("mine", encoding="utf-8")

@@ -237,12 +237,28 @@ def _table_settings(table: Table, file: Looked) -> tuple[dict[str, Any], list[st
         for column in table.columns
         if column.required and column.name not in matched
     ]
+    notes += _unplaced_columns(table, matched, file)
     formats, ambiguous = _formats(table, matched, file)
     notes += ambiguous
     codes, unknown = _codes(table, matched, file)
     notes += unknown
     found = {key: file.pattern, **file.settings, "columns": matched}
     return {**found, "formats": formats, "codes": codes}, notes
+
+
+def _unplaced_columns(table: Table, matched: Mapping[str, str], file: Looked) -> Iterator[str]:
+    """Yield one note on the columns of a file that serve no column of the contract."""
+    unplaced = [name for name in file.columns if name and name not in matched.values()]
+    if not matched:
+        # Without a header the first line holds a patient's values, which no note may quote.
+        count = f"none of {len(unplaced)} columns was placed"
+        yield f"{table.name}: {count}; is the first line a header?"
+    elif unplaced:
+        names = ", ".join(unplaced)
+        yield (
+            f"{table.name}: columns not placed: {names} "
+            "(kept as extra columns; map them or leave them)"
+        )
 
 
 def _formats(

@@ -20,7 +20,8 @@ def write_settings(settings: StudySettings, path: str | Path, *, notes: Sequence
     Args:
         settings: the settings; without a `data_cutoff` its line is left open as a comment.
         path: the file to write, usually `study.toml` in the study's folder.
-        notes: sentences that stand as comments at the head of the file.
+        notes: sentences that stand as comments at the head of the file, or above the table they
+            are about when they begin with its name, as in `visits: ...`.
 
     Returns:
         The path of the file.
@@ -46,7 +47,7 @@ def settings_text(settings: StudySettings, *, notes: Sequence[str] = ()) -> str:
 
     Args:
         settings: the settings.
-        notes: sentences for the head of the file.
+        notes: sentences for the head of the file, or for the table they begin with.
 
     Returns:
         Text of a `study.toml`.
@@ -59,14 +60,20 @@ def settings_text(settings: StudySettings, *, notes: Sequence[str] = ()) -> str:
         data_cutoff = 2024-12-31  # last day on which a visit would have been recorded in these data
         time_zone = "UTC"  # IANA name; times with a zone are converted to it
     """
-    lines = [f"# {' '.join(note.split())}" for note in notes]
+    lines = [_comment(note) for note in notes if note.split(":")[0] not in CONTRACT]
     for name, field in StudySettings.model_fields.items():
         if name != "tables":
             lines.append(f"{_line(name, getattr(settings, name))}  # {field.description}")
     for table in CONTRACT.values():
         lines.append("")
+        lines += [_comment(note) for note in notes if note.split(":")[0] == table.name]
         lines += _section(table, settings.tables.get(table.name))
     return "\n".join(lines) + "\n"
+
+
+def _comment(note: str) -> str:
+    # TOML allows no control character in a comment, and a column's name may hold any.
+    return f"# {' '.join(''.join(c if c.isprintable() else ' ' for c in note).split())}"
 
 
 def _line(name: str, value: object) -> str:
