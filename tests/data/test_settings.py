@@ -78,7 +78,7 @@ def test_every_fault_of_the_settings_is_in_one_message() -> None:
     assert "10 settings cannot be used" in message
     for part in (
         'data_cutof is not a setting; did you mean "data_cutoff"?',
-        "encoding: input should be 'utf-8', 'utf-8-sig' or 'gb18030'",
+        "encoding is none of utf-8, utf-8-sig, gb18030",
         'did you mean "Asia/Shanghai"?',
         'date format "YYYY-MM-DD" is not a strptime format such as %Y-%m-%d',
         'tables.vists is not a table of the contract; did you mean "visits"?',
@@ -108,7 +108,49 @@ def test_only_an_optional_column_may_have_an_empty_name() -> None:
 
 
 def test_a_table_that_is_no_section_is_refused() -> None:
-    assert "tables.visits: input should be a valid dictionary" in refusal(tables={"visits": 3})
+    assert "tables.visits is not a section; write its settings" in refusal(tables={"visits": 3})
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"data_cutoff": "soon"}, "data_cutoff is not a date; write it as 2024-12-31, without quo"),
+        ({"data_cutoff": 20241231}, "data_cutoff is not a date; write it as 2024-12-31"),
+        ({"data_cutoff": "2024-12-31 10:00"}, "data_cutoff is not a date; write it as 2024-12-31"),
+        ({"name": 3}, "name is not text; write it in quotes"),
+        ({"simulated": "maybe"}, "simulated is neither true nor false; write one of them"),
+        ({"delimiter": ";;"}, "delimiter is not one single character; write it as"),
+        ({"date_format": 3}, "date_format is neither text nor a list; write it as"),
+        ({"timestamp_format": [3]}, "timestamp_format.0 is not text; write it in quotes"),
+        ({"tables": {"visits": {"columns": 3}}}, "tables.visits.columns is not a list of names"),
+        ({"tables": {"visits": {"columns": {"fee": 3}}}}, "tables.visits.columns.fee is not text"),
+        ({"tables": {"visits": {"format": "xls"}}}, "format is none of csv, parquet, duckdb"),
+    ],
+)
+def test_a_value_of_another_type_is_refused_with_what_was_expected(
+    values: dict[str, Any], message: str
+) -> None:
+    refused = refusal(**values)
+    assert "1 setting cannot be used" in refused
+    assert message in refused
+    assert "input" not in refused
+
+
+def test_a_folder_without_settings_is_told_how_to_get_them(tmp_path: Path) -> None:
+    folder = tmp_path / "our study"
+    folder.mkdir()
+    with pytest.raises(UsageError) as caught:
+        read_settings(folder, mapping={"name": "north"})
+    assert caught.value.exit_status == 2
+    assert str(caught.value) == (
+        f'there is no study.toml in "{folder}"; '
+        f"have one proposed by: loyalty data init '{folder}'"
+    )
+
+
+def test_a_fault_of_the_mapping_is_not_blamed_on_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"^mapping: 1 setting cannot be used"):
+        read_settings(tmp_path, mapping={"data_cutoff": "2024-12-31", "nam": "north"})
 
 
 def test_a_study_is_named_after_its_folder_unless_it_names_itself(tmp_path: Path) -> None:

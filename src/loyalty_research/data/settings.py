@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
@@ -26,6 +27,17 @@ _ENCODING_ALIASES = {
     "gbk": "gb18030",
     "gb2312": "gb18030",
     "cp936": "gb18030",
+}
+# How pydantic's kinds of fault begin -> what was expected instead.
+_EXPECTED = {
+    "date": "is not a date; write it as 2024-12-31, without quotes",
+    "bool": "is neither true nor false; write one of them, without quotes",
+    "string_too": 'is not one single character; write it as "," or "\\t"',
+    "string": "is not text; write it in quotes",
+    "tuple": 'is neither text nor a list; write it as "..." or as ["...", "..."]',
+    "dict": "is not a list of names with values; write it as { name = ... }",
+    "model": "is not a section; write its settings below a line of its name in brackets",
+    "invalid_key": "has a name that is not text; write it in quotes",
 }
 _DIRECTIVES = re.compile(r"%-?[aAbBcdfgGHIjmMnpSuUVwWxXyYzZ%]")
 
@@ -136,7 +148,8 @@ def read_settings(folder: str | Path, *, mapping: Mapping[str, Any] | None = Non
         The checked settings; the study is named after the folder unless it names itself.
 
     Raises:
-        UsageError: The file is not TOML, a key is unknown or a value cannot be meant; all at once.
+        UsageError: There is neither a file nor a `data_cutoff` in the mapping; or the file is not
+            TOML, a key is unknown or a value cannot be meant, all at once.
 
     Examples:
         >>> read_settings("no-such-folder", mapping={"data_cutoff": "2024-12-31"}).name
@@ -144,9 +157,14 @@ def read_settings(folder: str | Path, *, mapping: Mapping[str, Any] | None = Non
     """
     folder = Path(folder)
     path = folder / SETTINGS_FILE
+    mapping = mapping or {}
+    if not path.is_file() and "data_cutoff" not in mapping:
+        command = shlex.join(["loyalty", "data", "init", str(folder)])
+        raise UsageError(f'there is no {path.name} in "{folder}"; have one proposed by: {command}')
     stated = read_toml(path) if path.is_file() else {}
     named = {"name": folder.resolve().name or "study"}
-    return parse_settings(merge_settings({**named, **stated}, mapping or {}), source=path.name)
+    source = path.name if path.is_file() else "mapping"
+    return parse_settings(merge_settings({**named, **stated}, mapping), source=source)
 
 
 def read_toml(path: str | Path) -> dict[str, Any]:
@@ -262,7 +280,18 @@ def _worded(fault: Any) -> str:
         return f"{where} is not a setting{suggest(str(fault['loc'][-1]), model.model_fields)}"
     if where == "data_cutoff" and fault["type"] == "missing":
         return f"{where} is missing; state the last day on which a visit would have been recorded"
-    return f"{where}: {fault['msg'][0].lower()}{fault['msg'][1:]}"
+    return f"{where} {_repair(fault)}"
+
+
+def _repair(fault: Any) -> str:
+    kind = fault["type"]
+    if kind == "literal_error":
+        choices = fault["ctx"]["expected"].replace(" or ", ", ").replace("'", "")
+        return f"is none of {choices}"
+    for start, words in _EXPECTED.items():
+        if kind.startswith(start):
+            return words
+    return f"cannot be used: {fault['msg'][0].lower()}{fault['msg'][1:]}"
 
 
 def _meant_otherwise(settings: StudySettings) -> Iterator[str]:
