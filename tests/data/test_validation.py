@@ -192,7 +192,46 @@ def test_an_unreadable_date_is_a_fault_named_by_file(folder: Path, visits: pd.Da
     assert fault.message == (
         'visit_date is not a date in the stated format in 3 of 4 rows of "visits.csv"'
     )
+    assert fault.repair == "state date_format for the table or the column"
     assert "2024-02-30" not in str(fault)
+
+
+def test_of_a_few_unreadable_dates_the_rows_are_at_fault_rather_than_the_format(
+    faults: Faults, visits: pd.DataFrame
+) -> None:
+    fault = only(faults(visits=with_value(visits, "visit_date", "5.3.24")))
+    assert str(fault) == (
+        "visits: visit_date cannot be read as a date by %Y-%m-%d in 1 of 4 rows; "
+        "mend these rows in the source, or add their format to date_format"
+    )
+
+
+def test_the_formats_that_were_tried_are_those_of_the_column(
+    faults: Faults, visits: pd.DataFrame
+) -> None:
+    formats = {"visit_date": ["%Y-%m-%d", "%Y/%m/%d"]}
+    broken = with_value(visits, "visit_date", "5.3.24")
+    fault = only(faults({"tables": {"visits": {"formats": formats}}}, visits=broken))
+    assert "read as a date by %Y-%m-%d or %Y/%m/%d in 1 of 4 rows" in fault.message
+    assert fault.repair.endswith("or add their format to formats.visit_date")
+
+
+def test_a_few_dates_among_blanks_are_all_of_the_dates(
+    faults: Faults, patients: pd.DataFrame
+) -> None:
+    # One row in three, but the only date there is: its format is the fault.
+    fault = only(faults(patients=patients.assign(death_date=["5.3.24", None, ""])))
+    assert fault.message == "death_date is not a date in the stated format in 1 of 3 rows"
+
+
+def test_a_further_column_of_times_names_its_formats_as_well(
+    faults: Faults, visits: pd.DataFrame
+) -> None:
+    left = ["2024-01-05 10:00:00", "2024-03-05 10:00:00", "soon", None]
+    settings = {"extra": {"left_at": "timestamp"}, "timestamp_format": "%Y-%m-%d %H:%M:%S"}
+    fault = only(faults({"tables": {"visits": settings}}, visits=visits.assign(left_at=left)))
+    assert fault.message == "left_at cannot be read as a time by %Y-%m-%d %H:%M:%S in 1 of 4 rows"
+    assert fault.repair.endswith("or add their format to timestamp_format")
 
 
 @pytest.mark.parametrize("ending", ["csv", "parquet"])

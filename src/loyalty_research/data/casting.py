@@ -98,10 +98,8 @@ def cast(
     present = _present(source, kind, codes)
     source_type = "VARCHAR" if codes else source.type
     whole = column is not None and kind == "id" and id_domain(table, column) in integer_ids
-    formats = settings.formats.get(name) or (
-        settings.timestamp_format if kind == "timestamp" else settings.date_format
-    )
-    typed = _typed(present, source_type, kind, formats or (), time_zone, whole)
+    _, formats = settings.formats_of(name, kind)
+    typed = _typed(present, source_type, kind, formats, time_zone, whole)
     nested = source.type.endswith("]") or source.type.startswith(("STRUCT", "MAP", "BLOB", "UNION"))
     number = _number(present, source_type) if kind == "integer" else ""
     return Cast(present, typed, number, whole, possible=not nested)

@@ -30,10 +30,11 @@ _TYPE_WORDS = {
 
 @dataclass(frozen=True)
 class Rule:
-    """One rule about one column: `sql` counts the rows that break it.
+    """One rule about one column: `sql` counts the rows that break it, `of` those it is about.
 
-    `message` says what is wrong; the count comes after it. `locate` marks rules whose faults are
-    named by file.
+    `message` says what is wrong; the count comes after it. `few` is the message with its repair
+    when fewer than half of those break it: then the data are at fault, rather than the settings.
+    `locate` marks rules whose faults are named by file.
     """
 
     table: str
@@ -43,6 +44,8 @@ class Rule:
     message: str
     repair: str
     locate: bool = False
+    of: str = "count(*)"
+    few: tuple[str, str] | None = None
     # A fault that follows from broken lines of this other table is no news of its own.
     depends_on: str = ""
     # Exact count, hash and condition of a rule that counts by hash.
@@ -57,6 +60,7 @@ def column_rules(
     joins: Mapping[str, str],
     data_cutoff: date,
     whole: bool = False,
+    formats: tuple[str, tuple[str, ...]] = ("", ()),
 ) -> Iterator[Rule]:
     """Yield the rules of one column of the contract that the source has.
 
@@ -68,12 +72,14 @@ def column_rules(
             that of the patients, when their birth year is known.
         data_cutoff: last day on which anything can have happened.
         whole: the column is an identifier kept as a whole number, which cannot be blank.
+        formats: name of the setting that states how the column's dates are written, and the
+            formats it states.
 
     Yields:
         Rules, the most basic first.
     """
     if column.type not in ANYTHING:
-        rule = _type_rule(table.name, column.name, column.type)
+        rule = _type_rule(table.name, column.name, column.type, formats)
         yield replace(rule, repair=rule.repair + _or_left_out(table, column))
     typed = f"t.{identifier(column.name)}"
     if not column.nullable:
@@ -92,19 +98,26 @@ def column_rules(
         yield from _reference_rules(table, column, joins)
 
 
-def extra_rules(table: str, column: str, kind: ColumnType) -> Iterator[Rule]:
+def extra_rules(
+    table: str,
+    column: str,
+    kind: ColumnType,
+    *,
+    formats: tuple[str, tuple[str, ...]] = ("", ()),
+) -> Iterator[Rule]:
     """Yield the rule of a column beyond the contract whose type the settings state.
 
     Args:
         table: name of the table.
         column: name of the column.
         kind: its stated type.
+        formats: as for a column of the contract.
 
     Yields:
         The rule that every value can be read as that type.
     """
     if kind not in ANYTHING:
-        yield _type_rule(table, column, kind)
+        yield _type_rule(table, column, kind, formats)
 
 
 def key_rule(table: Table, present: set[str]) -> Iterator[Rule]:
@@ -144,14 +157,28 @@ def _rule(
     return Rule(table.name, column.name, name, sql, f"{column.name} {message}", repair, **more)  # type: ignore[arg-type]
 
 
-def _type_rule(table: str, column: str, kind: str) -> Rule:
+def _type_rule(
+    table: str, column: str, kind: ColumnType, formats: tuple[str, tuple[str, ...]]
+) -> Rule:
     expected, repair = _TYPE_WORDS[kind]
     present, typed = f"t.{identifier(f'present:{column}')}", f"t.{identifier(column)}"
     if kind == "integer":
         # A fraction is a number, so it gets a rule with a repair of its own.
         typed = f"t.{identifier(f'number:{column}')}"
     sql = f"count(*) FILTER ({typed} IS NULL AND {present} IS NOT NULL)"
-    return Rule(table, column, "type", sql, f"{column} is not {expected}", repair, locate=True)
+    rule = Rule(table, column, "type", sql, f"{column} is not {expected}", repair, locate=True)
+    if kind not in ("date", "timestamp"):
+        return rule
+    return replace(rule, of=f"count({present})", few=_few_dates(column, kind, formats))
+
+
+def _few_dates(
+    column: str, kind: ColumnType, formats: tuple[str, tuple[str, ...]]
+) -> tuple[str, str]:
+    setting, tried = formats
+    what = "a date" if kind == "date" else "a time"
+    message = f"{column} cannot be read as {what} by {' or '.join(tried)}"
+    return message, f"mend these rows in the source, or add their format to {setting}"
 
 
 def _or_left_out(table: Table, column: Column) -> str:

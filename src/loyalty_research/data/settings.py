@@ -98,6 +98,19 @@ class TableSettings(BaseModel):
         default={}, description="types of columns beyond the contract"
     )
 
+    def formats_of(self, column: str, kind: ColumnType) -> tuple[str, tuple[str, ...]]:
+        """Return the setting that states the formats of a date or time column, with its formats.
+
+        Examples:
+            >>> TableSettings(date_format="%d.%m.%Y").formats_of("visit_date", "date")
+            ('date_format', ('%d.%m.%Y',))
+        """
+        if self.formats.get(column):
+            return f"formats.{column}", self.formats[column]
+        if kind == "timestamp":
+            return "timestamp_format", self.timestamp_format or ()
+        return "date_format", self.date_format or ()
+
 
 class StudySettings(BaseModel):
     """All a study states about its data; `data_cutoff` has no default because no data show it.

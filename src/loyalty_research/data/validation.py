@@ -197,10 +197,10 @@ def _check_table(
         return [structural(_unreadable(mapped.source))], Summary(0, None, None)
     findings = list(_broken_lines(connection, mapped.source, rejects))
     findings += _emptiness(mapped, n_rows, bool(findings and findings[0].fault))
-    for rule, count in zip(rules, counts, strict=False):
+    for rule, count, of in zip(rules, counts[::2], counts[1::2], strict=False):
         count = _confirmed(connection, mapped, rule) if count and rule.confirm else count
         where = _by_file(connection, mapped, rule, joined) if count and rule.locate else ""
-        findings.append(_finding(rule, count, n_rows, where))
+        findings.append(_finding(rule, count, n_rows, where, few=2 * count < of))
     return findings, Summary(n_rows, first, last)
 
 
@@ -208,7 +208,8 @@ def _aggregates(mapped: Mapped, rules: Sequence[Rule]) -> str:
     """Return all that is asked of one table: size, span, and the count of every rule."""
     event = event_column(mapped.name)
     dated = f"CAST(t.{identifier(event)} AS DATE)" if event in mapped.casts else "NULL::DATE"
-    wanted = ["count(*)", f"min({dated})", f"max({dated})", *(rule.sql for rule in rules)]
+    counts = (sql for rule in rules for sql in (rule.sql, rule.of))
+    wanted = ["count(*)", f"min({dated})", f"max({dated})", *counts]
     if mapped.source.kind == "csv":
         # DuckDB looks at the encoding of a column only when the column is asked for.
         wanted += [f"count(t.{column.sql})" for column in mapped.source.columns]
@@ -261,7 +262,7 @@ def _joins(mapped: Mapped, tables: Mapping[str, Mapped]) -> tuple[dict[str, str]
 
 
 def _rules(mapped: Mapped, joins: Mapping[str, str], settings: StudySettings) -> Iterator[Rule]:
-    table, present = CONTRACT[mapped.name], set(mapped.casts)
+    table, present, own = CONTRACT[mapped.name], set(mapped.casts), settings.of(mapped.name)
     yield from key_rule(table, present)
     for column in table.columns:
         if column.name in present:
@@ -272,19 +273,21 @@ def _rules(mapped: Mapped, joins: Mapping[str, str], settings: StudySettings) ->
                 joins=joins,
                 data_cutoff=settings.data_cutoff,
                 whole=mapped.casts[column.name].whole,
+                formats=own.formats_of(column.name, column.type),
             )
-    for name, kind in settings.of(mapped.name).extra.items():
+    for name, kind in own.extra.items():
         if name in present:
-            yield from extra_rules(mapped.name, name, kind)
+            formats = own.formats_of(name, kind)
+            yield from extra_rules(mapped.name, name, kind, formats=formats)
 
 
-def _finding(rule: Rule, count: int, n_rows: int, where: str) -> Finding:
+def _finding(rule: Rule, count: int, n_rows: int, where: str, *, few: bool) -> Finding:
     check = f"{rule.table}.{rule.column}: {rule.name}"
     if not count:
         return Finding(rule.table, check, 0, None, rule.depends_on)
     rows = f"in {count:,} of {n_rows:,} row{'s' if n_rows != 1 else ''}"
-    message = f"{rule.message} {rows}{where}"
-    fault = Fault(rule.table, rule.column, count, message, rule.repair)
+    message, repair = rule.few if few and rule.few else (rule.message, rule.repair)
+    fault = Fault(rule.table, rule.column, count, f"{message} {rows}{where}", repair)
     return Finding(rule.table, check, count, fault, rule.depends_on)
 
 
