@@ -179,6 +179,22 @@ def test_a_published_figure_shows_no_small_count_and_no_single_day(drawn_curve, 
     assert any("rounded to 5" in text for text in texts_of(axes.figure))
 
 
+def test_a_published_line_has_a_gap_where_the_table_withholds(curve_of):
+    curve = curve_of([10] * 10 + [20] * 3 + [30] * 6 + [50] * 60, [True] * 19 + [False] * 60)
+    line = draw(curve, audience="publish", exact_at=[10, 20]).lines[0]
+    assert line.get_xdata().tolist() == [0, 10, 20, 30, 50]
+    shares = [1.0, 0.873, np.nan, 0.759, 0.759]
+    assert line.get_ydata().tolist() == pytest.approx(shares, nan_ok=True)
+    windows = plot_lapse_windows({90: curve}, audience="publish", exact_at=[10, 20])
+    assert windows.lines[0].get_ydata().tolist() == pytest.approx(shares, nan_ok=True)
+
+
+def test_a_line_does_not_end_in_a_gap(curve_of):
+    curve = curve_of([10] * 10 + [20] * 3 + [50] * 60, [True] * 13 + [False] * 60)
+    axes = draw(curve.iloc[:-1], audience="publish", exact_at=[10, 20])
+    assert axes.lines[0].get_xdata().tolist() == [0, 10]
+
+
 def test_a_curve_that_begins_late_is_drawn_from_100_percent(six_patients):
     line = draw(six_patients.iloc[1:]).lines[0]
     assert line.get_xydata()[0].tolist() == [0, 1]

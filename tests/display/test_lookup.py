@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from loyalty_research.display.lookup import check_curve, curve_at, is_complete
+from loyalty_research.display.lookup import check_curve, curve_at, is_withheld
+from loyalty_research.display.thinning import is_complete
 from loyalty_research.errors import UsageError
 
 COUNTS = ["n_at_risk", "n_events_so_far", "n_censored_so_far"]
@@ -62,7 +63,33 @@ def test_for_publication_counts_are_rounded_and_shares_come_off_the_thinned_curv
     at = curve_at(curve, times=[10, 20, 30], audience="publish")
     assert at["n_at_risk"].tolist() == [60, 55, 50]
     assert at["n_events_so_far"].tolist() == [pd.NA, 10, 10]
-    assert at["estimate"].tolist() == [1.0, 0.867, pytest.approx(np.nan, nan_ok=True)]
+    # 5 lapses before day 10 are too few to publish, and so are the 4 after day 20.
+    assert at["estimate"].tolist() == pytest.approx([np.nan, 0.867, np.nan], nan_ok=True)
+    assert is_withheld(at).tolist() == [True, False, True]
+    assert at["suppressed"].tolist() == [2, 0, 1]
+
+
+def test_days_published_elsewhere_withhold_what_a_difference_would_tell(curve_of):
+    curve = curve_of([10] * 9 + [30] * 4 + [40] * 48, [True] * 13 + [False] * 48)
+    alone = curve_at(curve, times=[30], audience="publish")
+    beside = curve_at(curve, times=[30], audience="publish", exact_at=[10])
+    # 48 / 61 = 0.7869; with day 10 published as well, 4 lapses would show.
+    assert alone["estimate"].tolist() == [0.787]
+    assert beside["estimate"].isna().all()
+
+
+def test_as_long_as_nobody_has_lapsed_there_is_no_interval(six_patients):
+    at = curve_at(six_patients, times=[0, 1])
+    assert at["conf_low"].isna().tolist() == [True, False]
+    assert at["conf_high"].isna().tolist() == [True, False]
+    assert at["estimate"].tolist() == pytest.approx([1, 5 / 6])
+
+
+def test_beyond_the_follow_up_nothing_is_withheld(drawn_curve):
+    at = curve_at(drawn_curve(300), times=[5000], audience="publish")
+    assert at["estimate"].isna().all()
+    assert not is_withheld(at).any()
+    assert not is_withheld(at.drop(columns="suppressed")).any()
 
 
 def test_no_times_and_no_rows_give_an_empty_table(six_patients):

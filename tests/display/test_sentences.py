@@ -32,8 +32,8 @@ def test_each_group_has_its_sentence(curve_of):
     sentence = retention_sentence(both, time=1, by="arm", labels={1: "Programme", 0: "Usual care"})
     assert sentence == (
         "Programme: of 2 patients, 50.0 % (95 % interval 0.0 to 100.0) were still coming 1 day "
-        "after their first visit. Usual care: of 2 patients, 100.0 % (95 % interval 100.0 to "
-        "100.0) were still coming 1 day after their first visit."
+        "after their first visit. Usual care: of 2 patients, 100.0 % (no interval) were "
+        "still coming 1 day after their first visit."
     )
 
 
@@ -111,10 +111,32 @@ def test_lapse_windows_are_compared_in_percentage_points(curve_of):
     )
 
 
-def test_a_window_without_an_answer_is_left_out(curve_of):
+def test_a_withheld_share_is_told_from_an_unknown_one(curve_of):
+    curve = curve_of([10] * 5 + [20] * 60, [True] * 5 + [False] * 60)
+    assert retention_sentence(curve, time=10, audience="publish") == (
+        "The share still coming 10 days after their first visit cannot be stated: too few patients "
+        "had gone, or too few remained, to publish it."
+    )
+
+
+def test_a_withheld_window_is_named_and_left_out_of_the_span(curve_of):
+    curves = {
+        90: curve_of([10] * 20 + [20] * 60, [True] * 20 + [False] * 60),
+        180: curve_of([10] * 12 + [20] * 68, [True] * 12 + [False] * 68),
+        365: curve_of([10] * 3 + [20] * 77, [True] * 3 + [False] * 77),
+    }
+    assert lapse_window_sentence(curves, time=10, audience="publish") == (
+        "After 10 days 75.0 % were still coming if 90 days without a visit count as a lapse, "
+        "85.0 % with 180 days, not stated with 365 days: the windows stated move the answer by "
+        "10.0 percentage points."
+    )
+
+
+def test_a_window_without_an_answer_is_named(curve_of):
     curves = {90: curve_of([10, 20], [True, False]), 365: curve_of([5, 5], [False, False])}
     assert lapse_window_sentence(curves, time=20) == (
-        "After 20 days 50.0 % were still coming if 90 days without a visit count as a lapse."
+        "After 20 days 50.0 % were still coming if 90 days without a visit count as a lapse, "
+        "not stated with 365 days."
     )
     assert lapse_window_sentence({365: curves[365]}, time=20) == (
         "Retention after 20 days cannot be stated for any lapse window."

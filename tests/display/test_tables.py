@@ -51,6 +51,12 @@ def test_published_retention_hides_small_numbers_at_risk(drawn_curve):
     assert at_risk == ["300", "suppressed"]
 
 
+def test_published_retention_tells_withheld_from_unknown(curve_of):
+    curve = curve_of([10] * 5 + [20] * 60, [True] * 5 + [False] * 60)
+    worded = retention_table(curve, times=[5, 10, 30], audience="publish")
+    assert worded.words.iloc[:, 1].tolist() == ["100.0 % (no interval)", "suppressed", "–"]
+
+
 def test_the_triangle_is_wide_with_unobserved_cells_blank(triangle):
     worded = triangle_table(triangle)
     assert worded.words.columns.tolist() == ["Cohort", "Patients", "0", "1", "2"]

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from loyalty_research.display.lookup import is_complete
 from loyalty_research.display.theme import (
     GREY,
     NORMAL,
@@ -21,6 +20,7 @@ from loyalty_research.display.theme import (
     text_width,
     wrap,
 )
+from loyalty_research.display.thinning import is_complete
 from loyalty_research.display.tidy import split_groups
 from loyalty_research.errors import UsageError
 
@@ -94,7 +94,8 @@ def _line(
     index: int, name: str, rows: pd.DataFrame, at_least: int, share: float, few: bool
 ) -> CurveLine:
     at_risk = rows["n_at_risk"].astype("Float64").fillna(0).astype(float)
-    enough = at_risk >= max(at_least, share * at_risk.max())
+    # A line cannot end in a gap: its name and the marks of quantiles stand at its end.
+    enough = (at_risk >= max(at_least, share * at_risk.max())) & rows["estimate"].notna()
     drawn = rows.loc[: enough[enough].index[-1]] if enough.any() else rows.iloc[:0]
     has_marks = few and is_complete(rows)
     return CurveLine(name, drawn, len(drawn) < len(rows), has_marks, *line_look(index))

@@ -12,7 +12,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from loyalty_research.display.tidy import as_list, as_pandas, require_audience, require_columns
+from loyalty_research.display.thinning import CURVE_COUNTS, WITHHELD, thin_group
+from loyalty_research.display.tidy import (
+    as_list,
+    as_pandas,
+    require_audience,
+    require_columns,
+    split_groups,
+)
 from loyalty_research.errors import UsageError
 from loyalty_research.retention.intervals import wilson_interval
 
@@ -20,7 +27,6 @@ THRESHOLD = 7
 BASE = 5
 # What an estimator says beside its counts, and could betray a hidden one.
 _TELLING = ("estimate", "std_error", "conf_low", "conf_high", "p_value")
-CURVE_COUNTS = ("n_at_risk", "n_events", "n_censored")
 
 
 def suppress_small_counts(
@@ -82,6 +88,7 @@ def suppress_curve(
     *,
     by: str | Sequence[str] | None = None,
     audience: str = "publish",
+    exact_at: Sequence[int] = (),
     threshold: int = THRESHOLD,
     base: int = BASE,
 ) -> pd.DataFrame:
@@ -92,16 +99,23 @@ def suppress_curve(
     step comes late rather than early, no day belongs to a single patient, and the last stretch of
     a curve that a few patients carry is left out.
 
+    A day in `exact_at` has the exact value or none. Where at most `threshold` events lie since the
+    last kept step, steps are taken back until more of them do; where that would take back another
+    such day, or begin before time 0, the later day is withheld.
+
     Args:
         curve: one row per group and time, with the columns of a curve.
         by: the grouping columns.
         audience: "publish"; with "internal" the curve comes back as it is.
+        exact_at: days that tables, sentences and figures state; name the same ones for all of them,
+            or a difference between two could tell what each of them withholds.
         threshold: the largest number of patients that is too small to show.
         base: counts are rounded to its multiples.
 
     Returns:
         A new curve: counts since the last kept step, rounded; estimate and limits at the kept times
         to three decimals; no standard error (it would give back the exact counts); `suppressed`.
+        A withheld day has a row without estimate, limits and counts since the last step.
 
     Raises:
         UsageError: a column is missing.
@@ -118,15 +132,17 @@ def suppress_curve(
     require_columns(shown, ["time", *CURVE_COUNTS, "estimate"], what="the curve")
     if require_audience(audience) == "internal":
         return shown
-    groups = as_list(by)
-    parts = shown.groupby(groups, sort=False, dropna=False) if groups else [((), shown)]
-    kept = [_thin(part.sort_values("time"), threshold) for _, part in parts]
-    thinned = pd.concat(kept, ignore_index=True) if kept else shown
-    published = suppress_small_counts(thinned, counts=CURVE_COUNTS, threshold=threshold, base=base)
+    parts = [rows for _, rows in split_groups(shown, by)]
+    kept = [thin_group(rows, exact_at=exact_at, threshold=threshold) for rows in parts]
+    thinned = pd.concat(kept, ignore_index=True) if kept else shown.assign(**{WITHHELD: False})
+    counted = thinned.drop(columns=WITHHELD)
+    published = suppress_small_counts(counted, counts=CURVE_COUNTS, threshold=threshold, base=base)
     # A hidden count beside a kept step does not hide the step: enough patients stand behind it.
     for name in ("estimate", "conf_low", "conf_high"):
         if name in thinned.columns:
             published[name] = thinned[name].astype(float).round(3)
+    # The events and the censorings since the last step.
+    published["suppressed"] += 2 * thinned[WITHHELD].astype(int)
     return published.assign(std_error=np.nan) if "std_error" in thinned.columns else published
 
 
@@ -208,36 +224,3 @@ def _refresh_interval(table: pd.DataFrame, whole: pd.Series) -> pd.DataFrame:
         "p_value": np.nan,
     }
     return table.assign(**{name: v for name, v in fresh.items() if name in table.columns})
-
-
-def _thin(part: pd.DataFrame, threshold: int) -> pd.DataFrame:
-    """Return one group's kept rows, beginning at time 0 where everybody is still there."""
-    kept: list[pd.Series] = [_origin(part, threshold)]
-    events = censored = 0
-    for _, row in part.iterrows():
-        events, censored = events + row["n_events"], censored + row["n_censored"]
-        remaining = row["n_at_risk"] - row["n_events"]
-        enough = events > threshold or (events == 0 and censored > threshold)
-        if enough and (remaining == 0 or remaining > threshold):
-            kept.append(row.copy())
-            kept[-1][["n_events", "n_censored"]] = [events, censored]
-            events = censored = 0
-    return _tidy_thinned(kept, part)
-
-
-def _origin(part: pd.DataFrame, threshold: int) -> pd.Series:
-    origin = part.iloc[0].copy()
-    n = part["n_events"].sum() + part["n_censored"].sum()
-    known = 1.0 if n > threshold else np.nan
-    origin[["time", "n_events", "n_censored"]] = 0
-    for name in ("estimate", "conf_low", "conf_high"):
-        if name in origin.index:
-            origin[name] = known
-    return origin
-
-
-def _tidy_thinned(kept: list[pd.Series], part: pd.DataFrame) -> pd.DataFrame:
-    # A day 0 with events enough of its own replaces the origin.
-    rows = kept[1:] if len(kept) > 1 and kept[1]["time"] == 0 else kept
-    table = pd.DataFrame(rows).reset_index(drop=True)
-    return table.astype({"time": part["time"].dtype}).infer_objects()

@@ -61,6 +61,7 @@ def plot_retention_curve(
     quantiles: Any = None,
     labels: Mapping[Any, str] | None = None,
     audience: str = "internal",
+    exact_at: Sequence[int] = (),
     unit: str = "days",
     origin: str = "first visit",
     kept: str = "Still coming",
@@ -82,6 +83,8 @@ def plot_retention_curve(
         quantiles: a table of quantiles (q, estimate, and the groups) to mark on the curves.
         labels: names for readers by group.
         audience: "publish" thins the curve, hides small counts and rounds the others.
+        exact_at: days that tables and sentences state; where one of them is withheld, a published
+            line has a gap up to its next step.
         unit: the curve's unit of time, plural.
         origin: what the time is counted from.
         kept: what the estimate says of a patient, the title of the axis.
@@ -108,7 +111,7 @@ def plot_retention_curve(
     """
     groups = as_list(by)
     exact = check_curve(curve, by=groups)
-    shown = suppress_curve(exact, by=groups, audience=audience)
+    shown = suppress_curve(exact, by=groups, audience=audience, exact_at=exact_at)
     limits = {"min_at_risk": min_at_risk, "min_share": min_share}
     lines = curve_lines(shown, by=groups, labels=labels, **limits)  # type: ignore[arg-type]
     end = max([line.end for line in lines if len(line.rows)] or [_last(shown)])
@@ -135,6 +138,7 @@ def plot_lapse_windows(
     window: str = "lapse_days",
     times: Sequence[int] | None = None,
     audience: str = "internal",
+    exact_at: Sequence[int] = (),
     unit: str = "days",
     origin: str = "first visit",
     kept: str = "Still coming",
@@ -147,6 +151,8 @@ def plot_lapse_windows(
         window: the column that holds the lapse window in days.
         times: the ticks; chosen when not given.
         audience: "publish" thins the curves, hides small counts and rounds the others.
+        exact_at: days that tables and sentences state; where one of them is withheld, a published
+            line has a gap up to its next step.
         unit: the curves' unit of time, plural.
         origin: what the time is counted from.
         kept: what the estimate says of a patient, the title of the axis.
@@ -173,6 +179,7 @@ def plot_lapse_windows(
         times=times,
         labels=labels,
         audience=audience,
+        exact_at=exact_at,
         unit=unit,
         origin=origin,
         kept=kept,

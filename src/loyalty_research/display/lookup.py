@@ -8,11 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from loyalty_research.display.disclosure import (
-    CURVE_COUNTS,
-    suppress_curve,
-    suppress_small_counts,
-)
+from loyalty_research.display.disclosure import suppress_curve, suppress_small_counts
+from loyalty_research.display.thinning import CURVE_COUNTS, is_complete
 from loyalty_research.display.tidy import as_list, as_pandas, require_audience, require_columns
 from loyalty_research.errors import UsageError
 
@@ -27,6 +24,7 @@ def curve_at(
     times: Sequence[int],
     by: str | Sequence[str] | None = None,
     audience: str = "internal",
+    exact_at: Sequence[int] = (),
 ) -> pd.DataFrame:
     """Return what a curve says at chosen times: one row per group and time.
 
@@ -34,14 +32,17 @@ def curve_at(
         curve: one row per group and distinct time, with the columns of a curve.
         times: in the curve's unit, usually days.
         by: the grouping columns of the curve.
-        audience: "publish" reads the estimates off the thinned curve, hides small counts and rounds
-            the others.
+        audience: "publish" gives exact estimates to three decimals or none, where too few events
+            lie since the last that is given; it hides small counts and rounds the others.
+        exact_at: other days that are published of the same curve; with the same days everywhere, no
+            two results together tell what each of them withholds.
 
     Returns:
         The groups, `time`, `n_at_risk` (under observation just before that time),
         `n_events_so_far` and `n_censored_so_far` (up to and including it), `estimate`, `conf_low`,
         `conf_high`, `conf_level`. The estimate is missing after the group's last time, because
-        nobody is seen there, unless the curve has come down to 0. Counts are missing where a
+        nobody is seen there, unless the curve has come down to 0. The limits are missing as long as
+        nobody has had the event. Counts are missing where a
         curve with late entries or thinned steps has no row at that very time.
 
     Raises:
@@ -61,13 +62,36 @@ def curve_at(
     at = _read_off(exact, times, groups)
     if require_audience(audience) == "internal":
         return at
-    thinned = _read_off(suppress_curve(exact, by=groups), times, groups)
+    known = suppress_curve(exact, by=groups, exact_at=[*times, *exact_at])
+    thinned = _read_off(known, times, groups)
     hidden = suppress_small_counts(at, counts=["n_at_risk", *_SO_FAR])
+    withheld = thinned["estimate"].isna() & at["estimate"].notna()
+    # That nobody is left would tell that the withheld estimate is 0.
+    hidden["n_at_risk"] = hidden["n_at_risk"].mask(withheld & (hidden["n_at_risk"] == 0))
+    hidden["suppressed"] += withheld.astype(int)
     return hidden.assign(**{name: thinned[name] for name in _VALUES})
 
 
+def is_withheld(at: pd.DataFrame) -> pd.Series:
+    """Say for each row of `curve_at` whether its estimate is hidden rather than unknown.
+
+    Examples:
+        >>> is_withheld(pd.DataFrame({"estimate": [None, None, 0.5], "n_at_risk": [20, 0, 20],
+        ...     "suppressed": 1})).tolist()
+        [True, False, False]
+    """
+    if "suppressed" not in at.columns:
+        return pd.Series(False, index=at.index)
+    nobody_seen = (at["n_at_risk"] == 0).fillna(False).astype(bool)
+    return at["estimate"].isna() & (at["suppressed"] > 0) & ~nobody_seen
+
+
 def curve_steps(
-    curve: Any, *, by: str | Sequence[str] | None = None, audience: str = "internal"
+    curve: Any,
+    *,
+    by: str | Sequence[str] | None = None,
+    audience: str = "internal",
+    exact_at: Sequence[int] = (),
 ) -> pd.DataFrame:
     """Return the rows of a curve at which its estimate changes, with the first and the last.
 
@@ -78,6 +102,7 @@ def curve_steps(
         curve: one row per group and distinct time, with the columns of a curve.
         by: the grouping columns of the curve.
         audience: "publish" thins the curve, hides small counts and rounds the others.
+        exact_at: days that tables and sentences state; a published list has a row for each of them.
 
     Raises:
         UsageError: a column is missing.
@@ -89,12 +114,13 @@ def curve_steps(
         >>> curve_steps(curve)["time"].tolist()
         [0, 10, 30]
     """
-    shown = suppress_curve(curve, by=by, audience=audience)
+    shown = suppress_curve(curve, by=by, audience=audience, exact_at=exact_at)
     groups = as_list(by)
     whole = pd.Series(0, index=shown.index)
     part = shown.groupby(groups, sort=False, dropna=False).ngroup() if groups else whole
     moved = shown["estimate"] != shown["estimate"].groupby(part).shift()
-    return shown[moved | ~part.duplicated(keep="last")].reset_index(drop=True)
+    asked = shown["time"].isin(list(exact_at))
+    return shown[moved | asked | ~part.duplicated(keep="last")].reset_index(drop=True)
 
 
 def check_curve(curve: Any, *, by: Sequence[str]) -> pd.DataFrame:
@@ -117,21 +143,6 @@ n_censored, estimate, conf_low, conf_high, conf_level; pass the result as it cam
     return table
 
 
-def is_complete(rows: pd.DataFrame) -> bool:
-    """Say whether one group's counts add up: who is at risk, less who leaves, is the next at risk.
-
-    A curve with late entries or thinned steps does not add up.
-
-    Examples:
-        >>> is_complete(pd.DataFrame({"n_at_risk": [3, 1], "n_events": [2, 0],
-        ...     "n_censored": [0, 1]}))
-        True
-    """
-    counts = rows[list(CURVE_COUNTS)].astype("Float64").astype(float).to_numpy()
-    left = counts[:, 0] - counts[:, 1] - counts[:, 2]
-    return bool(np.allclose(left, [*counts[1:, 0], 0.0]))
-
-
 def _read_off(curve: pd.DataFrame, times: Sequence[int], groups: list[str]) -> pd.DataFrame:
     parts = curve.groupby(groups, sort=False, dropna=False) if groups else [((), curve)]
     read = [
@@ -152,6 +163,9 @@ def _read_group(rows: pd.DataFrame, times: Sequence[int]) -> pd.DataFrame:
     table = table.assign(time=wanted, **_counts(rows, wanted, step))
     # Before the first row everybody is still there; after the last nobody is seen any more.
     table.loc[step < 0, "estimate"] = 1.0
+    # R's convention of a limit of 1 would read like a certainty.
+    before_events = np.append(0.0, rows["n_events"].astype("Float64").fillna(0).cumsum()) == 0
+    table.loc[before_events[step + 1], ["conf_low", "conf_high"]] = np.nan
     unseen = (wanted > own[-1]) & (table["estimate"].astype(float) > 0)
     table.loc[unseen, ["estimate", "conf_low", "conf_high"]] = np.nan
     return table

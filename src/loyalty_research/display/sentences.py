@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from loyalty_research.display.disclosure import suppress_small_counts
-from loyalty_research.display.lookup import check_curve, curve_at
+from loyalty_research.display.lookup import check_curve, curve_at, is_withheld
 from loyalty_research.display.tables_cohort import criterion_label, publish_attrition
 from loyalty_research.display.tidy import as_list, as_pandas, split_groups
 from loyalty_research.display.worded import SUPPRESSED
@@ -29,6 +29,7 @@ def retention_sentence(
     by: str | Sequence[str] | None = None,
     labels: Mapping[Any, str] | None = None,
     audience: str = "internal",
+    exact_at: Sequence[int] = (),
     unit: str = "day",
     kept: str = "still coming",
     origin: str = "their first visit",
@@ -40,7 +41,8 @@ def retention_sentence(
         time: in the curve's unit.
         by: the grouping columns of the curve.
         labels: names for readers by group.
-        audience: "publish" thins the curve, hides small counts and rounds the others.
+        audience: "publish" withholds what too few patients stand behind, and rounds counts.
+        exact_at: other days that are published of the same curve.
         unit: the curve's unit of time, singular.
         kept: what the curve's estimate says of a patient.
         origin: what the time is counted from.
@@ -57,7 +59,8 @@ def retention_sentence(
         Of 6,214 patients, 55.2 % (95 % interval 53.9 to 56.5) were still coming 365 days after \
 their first visit.
     """
-    at = curve_at(curve, times=[time], by=by, audience=audience)
+    at = curve_at(curve, times=[time], by=by, audience=audience, exact_at=exact_at)
+    at["hidden"] = is_withheld(at)
     sizes = group_sizes(curve, by=by, audience=audience)
     when = f"{kept} {plural(time, unit)} after {origin}"
     sentences = [
@@ -109,6 +112,7 @@ def lapse_window_sentence(
     time: int,
     window: str = "lapse_days",
     audience: str = "internal",
+    exact_at: Sequence[int] = (),
     unit: str = "day",
 ) -> str:
     """Say how far the answer moves with the number of days that count as a lapse.
@@ -118,7 +122,8 @@ def lapse_window_sentence(
             for the window.
         time: when retention is compared, in the curves' unit.
         window: the column that holds the lapse window in days.
-        audience: "publish" thins the curves.
+        audience: "publish" withholds what too few patients stand behind.
+        exact_at: other days that are published of the same curves.
         unit: the curves' unit of time, singular.
 
     Raises:
@@ -133,10 +138,12 @@ def lapse_window_sentence(
         After 0 days 48.0 % were still coming if 90 days without a visit count as a lapse, 55.0 % \
 with 180 days: the window moves the answer by 7.0 percentage points.
     """
-    at = curve_at(stack_windows(curves, window=window), times=[time], by=window, audience=audience)
+    stacked = stack_windows(curves, window=window)
+    at = curve_at(stacked, times=[time], by=window, audience=audience, exact_at=exact_at)
     known = at.dropna(subset="estimate").sort_values(window)
     if known.empty:
         return f"Retention after {plural(time, unit)} cannot be stated for any lapse window."
+    unstated = sorted(set(at[window]) - set(known[window]))
     parts = [
         f"{format_percent(share)} with {plural(days, 'day')}"
         for days, share in zip(known[window], known["estimate"], strict=True)
@@ -146,7 +153,9 @@ with 180 days: the window moves the answer by 7.0 percentage points.
         f"{format_percent(known['estimate'].iloc[0])} were still coming if {shortest} without a "
         "visit count as a lapse"
     )
-    return f"After {plural(time, unit)} {', '.join(parts)}{_span(known['estimate'])}."
+    parts += [f"not stated with {plural(days, 'day')}" for days in unstated]
+    span = _span(known["estimate"], whose="the windows stated move" if unstated else "")
+    return f"After {plural(time, unit)} {', '.join(parts)}{span}."
 
 
 def stack_windows(curves: Any, *, window: str = "lapse_days") -> pd.DataFrame:
@@ -206,6 +215,9 @@ def _size(rows: pd.DataFrame) -> Any:
 def _retention(row: pd.Series, n: Any, when: str) -> str:
     if is_missing(n):
         return f"the share {when} cannot be stated: there are too few patients"
+    if row["hidden"]:
+        why = "too few patients had gone, or too few remained, to publish it"
+        return f"the share {when} cannot be stated: {why}"
     if is_missing(row["estimate"]):
         return f"the share {when} cannot be stated: nobody was observed that long"
     if n == 1:
@@ -229,8 +241,8 @@ def _sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}."
 
 
-def _span(shares: pd.Series) -> str:
+def _span(shares: pd.Series, *, whose: str) -> str:
     if len(shares) < 2:
         return ""
     points = format_number(100 * (shares.max() - shares.min()))
-    return f": the window moves the answer by {points} percentage points"
+    return f": {whose or 'the window moves'} the answer by {points} percentage points"

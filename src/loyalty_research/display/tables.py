@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from loyalty_research.display.disclosure import suppress_small_counts
-from loyalty_research.display.lookup import curve_at
+from loyalty_research.display.lookup import curve_at, is_withheld
 from loyalty_research.display.tidy import (
     as_list,
     as_pandas,
@@ -43,6 +43,7 @@ def retention_table(
     by: str | Sequence[str] | None = None,
     labels: Mapping[Any, str] | None = None,
     audience: str = "internal",
+    exact_at: Sequence[int] = (),
     unit: str = "day",
     kept: str = "still coming",
     lost: str = "lapsed",
@@ -54,7 +55,8 @@ def retention_table(
         times: in the curve's unit.
         by: the grouping columns of the curve.
         labels: names for readers by column or by group.
-        audience: "publish" thins the curve, hides small counts and rounds the others.
+        audience: "publish" withholds what too few patients stand behind, and rounds counts.
+        exact_at: other days that are published of the same curve.
         unit: the curve's unit of time, singular.
         kept: what the curve's estimate says of a patient.
         lost: what the curve's event is.
@@ -71,12 +73,12 @@ def retention_table(
         {'Day': '365', 'Still coming (95 % interval)': '55.2 % (54.0 to 56.4)', 'At risk': \
 '4,000', 'Lapsed so far': '50', 'Censored so far': '6,164'}
     """
-    numbers = curve_at(curve, times=times, by=by, audience=audience)
+    numbers = curve_at(curve, times=times, by=by, audience=audience, exact_at=exact_at)
     hidden = missing_cells(numbers)
     words = {
         **_group_words(numbers, as_list(by), labels),
         column_label(unit): [format_count(time) for time in numbers["time"]],
-        f"{column_label(kept)} ({_level(numbers)} interval)": _intervals(numbers),
+        f"{column_label(kept)} ({_level(numbers)} interval)": _retention(numbers),
         "At risk": count_cells(numbers["n_at_risk"], hidden),
         f"{column_label(lost)} so far": count_cells(numbers["n_events_so_far"], hidden),
         "Censored so far": count_cells(numbers["n_censored_so_far"], hidden),
@@ -223,9 +225,12 @@ def _level(numbers: pd.DataFrame) -> str:
     return format_level(levels[0]) if len(levels) == 1 else "confidence"
 
 
-def _intervals(numbers: pd.DataFrame) -> list[str]:
-    limits = numbers[["estimate", "conf_low", "conf_high"]]
-    return [format_interval(*row) for row in limits.itertuples(index=False)]
+def _retention(numbers: pd.DataFrame) -> list[str]:
+    limits = numbers[["estimate", "conf_low", "conf_high"]].itertuples(index=False)
+    return [
+        SUPPRESSED if hidden else format_interval(*row)
+        for row, hidden in zip(limits, is_withheld(numbers), strict=True)
+    ]
 
 
 def _times(numbers: pd.DataFrame, hidden: list[str]) -> list[str]:
