@@ -136,6 +136,26 @@ def test_a_path_without_a_study_is_an_error_of_the_caller(
         call(folder / "visits.csv")
 
 
+def test_a_path_with_nothing_near_it_is_told_what_a_study_is(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"there is no study at .*; name a folder with"):
+        open_study(tmp_path / "nowhere" / "at all")
+
+
+def test_a_single_frame_is_no_study(visits: pd.DataFrame) -> None:
+    with pytest.raises(UsageError, match=r'a DataFrame is no study; pass .* as {"patients": ...}'):
+        open_study(visits)  # type: ignore[arg-type]
+
+
+def test_a_folder_of_tables_without_settings_is_told_how_to_get_them(folder: Path) -> None:
+    (folder / "study.toml").unlink()
+    for path in (folder, folder / "study.toml"):
+        with pytest.raises(
+            UsageError, match=r"no study\.toml in .* by: loyalty data init"
+        ) as caught:
+            open_study(path)
+        assert caught.value.exit_status == 2
+
+
 def test_frames_under_a_misspelt_name_are_an_error_of_the_caller(
     frames: dict[str, pd.DataFrame],
 ) -> None:

@@ -85,6 +85,9 @@ def _settings(
         if complaints:
             raise UsageError("; ".join(complaints))
         return parse_settings(over), path
+    if not isinstance(path, str | Path):
+        kind = type(path).__name__
+        raise UsageError(f'a {kind} is no study; pass a path, or frames as {{"patients": ...}}')
     path = Path(path).expanduser()
     if path.name == SETTINGS_FILE:
         path = path.parent
@@ -94,7 +97,8 @@ def _settings(
         return parse_settings(merge_settings({"name": path.stem}, over)), path
     if path.is_file():
         raise UsageError(f'"{path.name}" is neither a folder nor a DuckDB file; name its folder')
-    raise UsageError(f'there is no study at "{path}"{_nearby(path)}')
+    near = _nearby(path) or "; name a folder with the tables, or a DuckDB file"
+    raise UsageError(f'there is no study at "{path}"{near}')
 
 
 def _nearby(path: Path) -> str:
