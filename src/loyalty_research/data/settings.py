@@ -66,7 +66,8 @@ class TableSettings(BaseModel):
     """Where one table is found, and how its columns and codes map to the contract.
 
     What is left out is taken from the study's settings, or from the table's name: without `file`,
-    `visits` is looked for as `visits.parquet`, `visits.csv`, or a folder `visits`.
+    `visits` is looked for as `visits.parquet`, `visits.csv`, or a folder `visits`. An optional
+    column whose source is named "" under `columns` is left out, whatever the source holds.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -87,8 +88,7 @@ class TableSettings(BaseModel):
     timestamp_format: Formats | None = Field(default=None, description="the same for times")
     formats: dict[str, Formats] = Field(default={}, description="strptime format of single columns")
     columns: dict[str, str] = Field(
-        default={},
-        description='contract column = column in the source; "" = the study has no such column',
+        default={}, description="contract column = column in the source"
     )
     codes: dict[str, dict[Code, Code]] = Field(
         default={},
