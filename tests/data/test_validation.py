@@ -64,7 +64,7 @@ def test_text_in_a_column_of_numbers_is_a_fault(faults: Faults, visits: pd.DataF
     assert "yuan" not in str(fault)
     assert fault.repair == (
         "write numbers with a decimal point, without units, "
-        'or leave the column out by columns = {fee = ""} in [tables.visits]'
+        'or leave the column out by fee = "" under [tables.visits.columns]'
     )
 
 

@@ -185,7 +185,7 @@ def _or_left_out(table: Table, column: Column) -> str:
     """Return how to do without a column of numbers, where the contract allows it."""
     if column.required or column.type not in ("integer", "number"):
         return ""
-    return f', or leave the column out by columns = {{{column.name} = ""}} in [tables.{table.name}]'
+    return f', or leave the column out by {column.name} = "" under [tables.{table.name}.columns]'
 
 
 def _missing_rule(table: str, column: str) -> Rule:
