@@ -149,6 +149,21 @@ def test_published_means_of_a_few_patients_are_hidden():
     assert worded.numbers[["mean", "median", "q1"]].isna().all(axis=None)
 
 
+def test_published_numbers_have_the_digits_that_are_shown():
+    # 21258 / 397 = 53.54659949622166: the fraction gives back the exact number of patients.
+    ages = [53] * 180 + [54] * 217
+    cohort = pd.DataFrame({"age": ages, "arm": [0, 1] * 198 + [0]})
+    worded = baseline_table(cohort, by="arm", smd=True, audience="publish")
+    measured = worded.numbers[worded.numbers["statistic"] == "measured"]
+    shown = measured[["mean", "sd", "median", "q1", "q3"]]
+    pd.testing.assert_frame_equal(shown, shown.round(1), check_exact=True)
+    assert measured["smd"].dropna().tolist() == measured["smd"].dropna().round(3).tolist()
+    whole = baseline_table(cohort, audience="publish", digits=2)
+    assert whole.numbers["mean"].dropna().tolist() == [53.55]
+    exact = baseline_table(cohort).numbers["mean"].dropna().tolist()
+    assert exact == [pytest.approx(21258 / 397, abs=1e-12)]
+
+
 def test_a_text_with_too_many_values_is_refused():
     cohort = pd.DataFrame({"town": [f"town {i}" for i in range(31)]})
     with pytest.raises(UsageError, match="more than 30 values in town; group them first"):

@@ -22,6 +22,7 @@ from loyalty_research.display.words import (
 from loyalty_research.errors import UsageError
 
 _MOST_LEVELS = 30
+_SMD_DIGITS = 3
 _NOT_CHARACTERISTICS = ("patient_id", "time", "event", "end_reason")
 
 
@@ -44,7 +45,8 @@ def baseline_table(
             and categorical column that is neither an identifier, a date nor `by`.
         labels: names for readers by column or by group value.
         smd: add the standardised mean difference of exactly two groups.
-        audience: "publish" hides small counts and makes the percentages again from rounded ones.
+        audience: "publish" hides small counts, makes the percentages again from rounded ones, and
+            keeps no more decimals than are shown.
         digits: decimals of means and medians.
 
     Raises:
@@ -69,7 +71,7 @@ def baseline_table(
         audience=audience,
     )
     if SUPPRESSED in numbers.columns:
-        numbers = numbers.assign(**_without_hidden(numbers))
+        numbers = numbers.assign(**_without_hidden(numbers, digits))
     return WordedTable(numbers, _words(numbers, labels or {}, digits, smd=smd))
 
 
@@ -231,10 +233,14 @@ def _differences(summary: pd.DataFrame, groups: list[tuple[Any, pd.Series]]) -> 
     return difference.where(summary["statistic"].isin(["measured", "level"]))
 
 
-def _without_hidden(numbers: pd.DataFrame) -> dict[str, pd.Series]:
-    hidden = numbers[SUPPRESSED] > 0
-    telling = [c for c in ("mean", "sd", "median", "q1", "q3", "smd") if c in numbers.columns]
-    return {name: numbers[name].mask(hidden) for name in telling}
+def _without_hidden(numbers: pd.DataFrame, digits: int) -> dict[str, pd.Series]:
+    # A mean of whole numbers at full precision is a fraction that gives back the exact count.
+    decimals = {**dict.fromkeys(("mean", "sd", "median", "q1", "q3"), digits), "smd": _SMD_DIGITS}
+    return {
+        name: numbers[name].mask(numbers[SUPPRESSED] > 0).round(places)
+        for name, places in decimals.items()
+        if name in numbers.columns
+    }
 
 
 def _words(
@@ -298,4 +304,4 @@ def _nothing(row: pd.Series) -> str:
 
 def _smd_words(rows: pd.DataFrame) -> str:
     known = rows["smd"].dropna()
-    return format_number(known.iloc[0], digits=3) if len(known) else MISSING
+    return format_number(known.iloc[0], digits=_SMD_DIGITS) if len(known) else MISSING
