@@ -76,7 +76,7 @@ def test_a_worded_table_shows_its_words_and_carries_its_numbers(attrition):
 def test_a_long_table_shows_its_first_rows_and_carries_all():
     bundle = show(pd.DataFrame({"n": range(100, 150)}), max_rows=3)._repr_mimebundle_()
     assert bundle["text/html"].count("<tr>") == 1 + 3
-    assert "and 47 more rows, all of them in the file sites.csv" in bundle["text/html"]
+    assert "and 47 more rows; tables/sites.csv holds all of them" in bundle["text/html"]
     assert len(bundle[TABLE_MIME]["rows"]) == 50
     assert "more row" not in show(max_rows=2)._repr_mimebundle_()["text/html"]
 

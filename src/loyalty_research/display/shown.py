@@ -56,7 +56,7 @@ class ShownTable:
         words = self.table.words
         left_out = 0 if self.max_rows is None else max(0, len(words) - self.max_rows)
         page = table_html(words.head(len(words) - left_out), caption=self.caption)
-        more = f"and {plural(left_out, 'more row')}, all of them in the file {self.name}.csv"
+        more = f"and {plural(left_out, 'more row')}; tables/{self.name}.csv holds all of them"
         return f"{page}\n<p>{more}</p>" if left_out else page
 
 
