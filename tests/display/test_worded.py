@@ -89,6 +89,15 @@ def test_numbers_stand_at_the_right_and_names_at_the_left():
     assert body[0][1]["scope"] == "row"
 
 
+def test_a_column_that_says_nothing_stands_like_its_neighbour():
+    words = pd.DataFrame(
+        {"Cohort": ["2024"], "0": ["suppressed"], "1": ["55 %"], "2": ["–"], "3": ["suppressed"]}
+    )
+    assert [cell[1].get("class") for cell in cells_of(words)[:5]] == [None] + ["number"] * 4
+    named = pd.DataFrame({"Site": ["A"], "Head": ["B"], "Deputy": ["–"], "Note": [""]})
+    assert [cell[1].get("class") for cell in cells_of(named)[:4]] == [None] * 4
+
+
 def test_a_table_without_rows_says_so():
     page = table_html(pd.DataFrame({"Site": [], "N": []}))
     assert '<td colspan="2" class="missing">no rows</td>' in page

@@ -98,7 +98,7 @@ def table_html(words: pd.DataFrame, *, caption: str = "") -> str:
         </tbody>
         </table>
     """
-    numeric = [False, *(_is_numeric(words.iloc[:, i]) for i in range(1, words.shape[1]))]
+    numeric = _numeric_columns(words)
     head = "".join(
         _cell("th", name, number, ' scope="col"')
         for name, number in zip(words.columns, numeric, strict=True)
@@ -116,6 +116,15 @@ def table_html(words: pd.DataFrame, *, caption: str = "") -> str:
             "</table>",
         ]
     )
+
+
+def _numeric_columns(words: pd.DataFrame) -> list[bool]:
+    """Say which columns hold figures; one that says nothing stands like its neighbour."""
+    numeric = [False, *(_is_numeric(words.iloc[:, i]) for i in range(1, words.shape[1]))]
+    for i in range(1, len(numeric)):
+        if len(words) and all(str(v) and _says_nothing(v) for v in words.iloc[:, i]):
+            numeric[i] = numeric[i - 1] if i > 1 else any(numeric[2:3])
+    return numeric
 
 
 def _is_numeric(column: Iterable[Any]) -> bool:
