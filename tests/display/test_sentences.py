@@ -37,10 +37,20 @@ def test_each_group_has_its_sentence(curve_of):
     )
 
 
-@pytest.mark.parametrize(("lapsed", "was"), [(False, "was still"), (True, "was not still")])
-def test_one_patient_is_no_percentage(curve_of, lapsed, was):
-    sentence = retention_sentence(curve_of([30], [lapsed]), time=30)
-    assert sentence == f"The one patient {was} coming 30 days after their first visit."
+def test_one_patient_is_no_percentage(curve_of):
+    there, gone = curve_of([30], [False]), curve_of([30], [True])
+    assert retention_sentence(there, time=30) == (
+        "The one patient was still coming 30 days after their first visit."
+    )
+    assert retention_sentence(gone, time=30) == (
+        "The one patient had lapsed by 30 days after their first visit."
+    )
+    assert retention_sentence(gone, time=30, lost="moved").startswith("The one patient had moved")
+
+
+def test_a_criterion_is_named_as_it_was_given(attrition):
+    labels = {"first_visit_in_study": "First visit in Aarhus"}
+    assert "criterion “First visit in Aarhus” left" in attrition_sentence(attrition, labels=labels)
 
 
 def test_beyond_the_follow_up_nothing_is_stated(curve_of):
@@ -74,8 +84,8 @@ def test_everybody_leaves_a_curve_once_and_so_is_counted(six_patients):
 
 def test_the_attrition_is_told_with_its_largest_loss(attrition):
     assert attrition_sentence(attrition) == (
-        "Of 8,000 patients, 6,797 (85.0 %) entered the study; “First visit in study” left out "
-        "most (1,200)."
+        "Of 8,000 patients, 6,797 (85.0 %) entered the study; the criterion “first visit in study” "
+        "left out the most, 1,200."
     )
 
 
@@ -87,7 +97,8 @@ def test_where_nobody_was_left_out_no_loss_is_told(attrition):
 
 def test_one_patient_is_singular(attrition):
     one = attrition.head(1).assign(n_before=1, n_after=1)
-    assert attrition_sentence(one) == "Of 1 patient, 1 (100.0 %) entered the study."
+    assert attrition_sentence(one) == "The one patient entered the study."
+    assert attrition_sentence(one.assign(n_after=0)) == "The one patient did not enter the study."
 
 
 def test_too_few_patients_are_not_told_for_publication(attrition):

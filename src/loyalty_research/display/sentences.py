@@ -9,7 +9,7 @@ import pandas as pd
 
 from loyalty_research.display.disclosure import suppress_small_counts
 from loyalty_research.display.lookup import check_curve, curve_at, is_withheld
-from loyalty_research.display.tables_cohort import criterion_label, publish_attrition
+from loyalty_research.display.tables_cohort import publish_attrition
 from loyalty_research.display.tidy import as_list, as_pandas, split_groups
 from loyalty_research.display.worded import SUPPRESSED
 from loyalty_research.display.words import (
@@ -32,6 +32,7 @@ def retention_sentence(
     exact_at: Sequence[int] = (),
     unit: str = "day",
     kept: str = "still coming",
+    lost: str = "lapsed",
     origin: str = "their first visit",
 ) -> str:
     """Say what share of the patients was still coming at one time, one sentence a group.
@@ -45,6 +46,7 @@ def retention_sentence(
         exact_at: other days that are published of the same curve.
         unit: the curve's unit of time, singular.
         kept: what the curve's estimate says of a patient.
+        lost: what the curve's event is, said of a single patient.
         origin: what the time is counted from.
 
     Raises:
@@ -63,8 +65,9 @@ their first visit.
     at["hidden"] = is_withheld(at)
     sizes = group_sizes(curve, by=by, audience=audience)
     when = f"{kept} {plural(time, unit)} after {origin}"
+    gone = f"the one patient had {lost} by {plural(time, unit)} after {origin}"
     sentences = [
-        _head(name) + _retention(rows.iloc[0], n, when)
+        _head(name) + _retention(rows.iloc[0], n, when, gone)
         for (name, rows), n in zip(split_groups(at, by, labels=labels), sizes["n"], strict=True)
         if len(rows)
     ]
@@ -88,8 +91,9 @@ def attrition_sentence(
     Examples:
         >>> attrition = pd.DataFrame({"step": [0, 1], "criterion": ["all", "adult"],
         ...     "n_before": [8000, 8000], "n_excluded": [0, 1200], "n_after": [8000, 6800]})
-        >>> attrition_sentence(attrition)
-        'Of 8,000 patients, 6,800 (85.0 %) entered the study; “Adult” left out most (1,200).'
+        >>> print(attrition_sentence(attrition))
+        Of 8,000 patients, 6,800 (85.0 %) entered the study; the criterion “adult” left out the \
+most, 1,200.
     """
     table = publish_attrition(attrition, audience=audience)
     if table.empty:
@@ -97,13 +101,15 @@ def attrition_sentence(
     first, last = table["n_before"].iloc[0], table["n_after"].iloc[-1]
     if is_missing(first) or is_missing(last):
         return "How many entered the study cannot be stated: there are too few patients."
+    if first == 1:
+        return f"The one patient {'entered' if last else 'did not enter'} the study."
     entered = f"Of {plural(first, 'patient')}, {format_share(last, first)} entered the study"
     excluded = table["n_excluded"].fillna(0)
     if not (excluded > 0).any():
         return f"{entered}."
     most = table.iloc[int(excluded.argmax())]
-    name = criterion_label(most["criterion"], labels=labels)
-    return f"{entered}; “{name}” left out most ({most['n_excluded']:,})."
+    name = str((labels or {}).get(most["criterion"], most["criterion"])).replace("_", " ")
+    return f"{entered}; the criterion “{name}” left out the most, {most['n_excluded']:,}."
 
 
 def lapse_window_sentence(
@@ -212,7 +218,7 @@ def _size(rows: pd.DataFrame) -> Any:
     return (rows["n_events"] + rows["n_censored"]).sum()
 
 
-def _retention(row: pd.Series, n: Any, when: str) -> str:
+def _retention(row: pd.Series, n: Any, when: str, gone: str) -> str:
     if is_missing(n):
         return f"the share {when} cannot be stated: there are too few patients"
     if row["hidden"]:
@@ -221,7 +227,7 @@ def _retention(row: pd.Series, n: Any, when: str) -> str:
     if is_missing(row["estimate"]):
         return f"the share {when} cannot be stated: nobody was observed that long"
     if n == 1:
-        return f"the one patient was {'' if row['estimate'] > 0 else 'not '}{when}"
+        return f"the one patient was {when}" if row["estimate"] > 0 else gone
     return f"of {plural(n, 'patient')}, {_percent_interval(row)} were {when}"
 
 
