@@ -16,19 +16,25 @@ def rows(worded):
 
 def test_each_step_says_how_many_were_left_out(attrition):
     assert rows(attrition_table(attrition)) == [
-        ["0", "All patients", "–", "8,000"],
-        ["1", "First visit in study", "1,200 (15.0 %)", "6,800"],
-        ["2", "Known sex", "3 (<0.1 %)", "6,797"],
-        ["3", "Adult", "0 (0.0 %)", "6,797"],
+        ["All patients", "–", "8,000"],
+        ["First visit in study", "1,200 (15.0 %)", "6,800"],
+        ["Known sex", "3 (<0.1 %)", "6,797"],
+        ["Adult", "0 (0.0 %)", "6,797"],
     ]
 
 
 def test_for_publication_a_small_number_left_out_is_hidden(attrition):
     published = attrition_table(attrition, audience="publish", labels={"adult": "18 or older"})
     assert rows(published)[2:] == [
-        ["2", "Known sex", "suppressed", "6,795"],
-        ["3", "18 or older", "0 (0.0 %)", "6,795"],
+        ["Known sex", "suppressed", "6,795"],
+        ["18 or older", "0 (0.0 %)", "6,795"],
     ]
+
+
+def test_a_narrow_screen_needs_no_number_of_the_step(attrition):
+    worded = attrition_table(attrition)
+    assert worded.words.columns.tolist() == ["Criterion", "Left out", "Remaining"]
+    assert worded.numbers["step"].tolist() == [0, 1, 2, 3]
 
 
 def test_attrition_keeps_its_numbers(attrition):
@@ -74,6 +80,47 @@ def test_checks_are_passed_failed_or_for_information():
         ["Balance", "FAILED", "0.310", "0.100", "yes", "Ages differ."],
         ["Coverage", "for information", "12", "–", "no", ""],
     ]
+
+
+def checks_of(**columns):
+    plain = {"threshold": 0.1, "passed": True, "gating": False, "message": ""}
+    return pd.DataFrame({**plain, **columns})
+
+
+def test_the_rules_of_the_data_contract_keep_their_names():
+    names = ["patients.birth_year: whole", "patients: has rows", "seen_again"]
+    words = checks_table(checks_of(check=names, statistic=0)).words
+    assert words["Check"].tolist() == [*names[:2], "Seen again"]
+
+
+def test_without_messages_there_is_no_column_for_them():
+    words = checks_table(checks_of(check=["a"], statistic=0, message=[None])).words
+    assert words.columns.tolist() == ["Check", "Result", "Found", "Limit", "Estimates wait for it"]
+
+
+def test_a_published_check_gives_no_exact_share_and_no_small_count():
+    checks = checks_of(
+        check=["seen_again_90", "seen_again_365", "visits_known"],
+        statistic=[12 / 62, 3 / 62, 0.0],
+        n=pd.array([62, 62, None], dtype="Int64"),
+        n_events=pd.array([12, 3, None], dtype="Int64"),
+        passed=[False, True, True],
+    )
+    worded = checks_table(checks, audience="publish")
+    # 10 / 60 = 0.167
+    assert worded.words[["Found", "Events", "Number"]].to_numpy().tolist() == [
+        ["0.167", "10", "60"],
+        ["suppressed", "suppressed", "60"],
+        ["0", "–", "–"],
+    ]
+    assert worded.words["Result"].tolist() == ["FAILED", "passed", "passed"]
+    assert worded.numbers["statistic"].dropna().tolist() == [10 / 60, 0.0]
+    assert rows(checks_table(checks))[0][2:5] == ["0.194", "12", "62"]
+
+
+def test_a_published_count_of_faults_stays():
+    checks = checks_of(check=["patients: has rows"], statistic=0)
+    assert checks_table(checks, audience="publish").words["Found"].tolist() == ["0"]
 
 
 @pytest.mark.parametrize(

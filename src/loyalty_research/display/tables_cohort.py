@@ -10,7 +10,7 @@ import pandas as pd
 from loyalty_research.display.disclosure import suppress_small_counts
 from loyalty_research.display.tidy import as_pandas, column_label, require_columns
 from loyalty_research.display.worded import WordedTable, count_cells, missing_cells, word_table
-from loyalty_research.display.words import MISSING, format_count, format_share, is_missing
+from loyalty_research.display.words import MISSING, format_share, format_value, is_missing
 
 ATTRITION_COLUMNS = ("step", "criterion", "n_before", "n_excluded", "n_after")
 CHECK_COLUMNS = ("check", "statistic", "threshold", "passed", "gating", "message")
@@ -34,12 +34,11 @@ def attrition_table(
         >>> attrition = pd.DataFrame({"step": [0, 1], "criterion": ["all", "adult"],
         ...     "n_before": [8000, 8000], "n_excluded": [0, 1200], "n_after": [8000, 6800]})
         >>> attrition_table(attrition).words.values.tolist()
-        [['0', 'All patients', '–', '8,000'], ['1', 'Adult', '1,200 (15.0 %)', '6,800']]
+        [['All patients', '–', '8,000'], ['Adult', '1,200 (15.0 %)', '6,800']]
     """
     numbers = publish_attrition(attrition, audience=audience)
     hidden = missing_cells(numbers)
     words = {
-        "Step": [format_count(step) for step in numbers["step"]],
         "Criterion": [criterion_label(name, labels=labels) for name in numbers["criterion"]],
         "Left out": [
             MISSING if step == 0 else format_share(n, before, missing=gone)
@@ -98,11 +97,14 @@ def facts_table(facts: Any, *, audience: str = "internal") -> WordedTable:
     return word_table(suppress_small_counts(table, counts=["n_rows"], audience=audience))
 
 
-def checks_table(checks: Any) -> WordedTable:
+def checks_table(checks: Any, *, audience: str = "internal") -> WordedTable:
     """Word which checks held, and which of them an estimate waits for.
 
     Args:
-        checks: one row per check: check, statistic, threshold, passed, gating, message.
+        checks: one row per check: check, statistic, threshold, passed, gating, message; where the
+            statistic is a share of counted things also n and n_events, its parts.
+        audience: "publish" hides small counts and makes the shares again from rounded ones; a
+            statistic without such parts stays.
 
     Raises:
         UsageError: a column is missing.
@@ -113,18 +115,51 @@ def checks_table(checks: Any) -> WordedTable:
         >>> checks_table(checks).words.values.tolist()
         [['Visits known', 'passed', '0', '0', 'yes', 'Every visit has a patient.']]
     """
-    numbers = as_pandas(checks)
-    require_columns(numbers, CHECK_COLUMNS, what="the checks")
-    plain = word_table(numbers[["statistic", "threshold", "gating"]]).words
+    table = as_pandas(checks)
+    require_columns(table, CHECK_COLUMNS, what="the checks")
+    numbers = publish_checks(table, audience=audience)
+    hidden = missing_cells(numbers)
+    found = zip(numbers["statistic"], hidden, strict=True)
+    messages = numbers["message"].fillna("").astype(str)
     words = {
-        "Check": [column_label(name) for name in numbers["check"]],
+        "Check": [_check_label(str(name)) for name in numbers["check"]],
         "Result": [_result(passed) for passed in numbers["passed"]],
-        "Found": plain["Statistic"],
-        "Limit": plain["Threshold"],
-        "Estimates wait for it": plain["Gating"],
-        "Meaning": numbers["message"].fillna("").astype(str),
+        "Found": [format_value(value, missing=gone) for value, gone in found],
+        **{
+            column_label(name): count_cells(numbers[name], hidden)
+            for name in ("n_events", "n")
+            if name in numbers.columns
+        },
+        "Limit": [format_value(limit) for limit in numbers["threshold"]],
+        "Estimates wait for it": [format_value(gating) for gating in numbers["gating"]],
+        **({"Meaning": messages} if messages.str.strip().any() else {}),
     }
     return WordedTable(numbers, pd.DataFrame(words, dtype=object))
+
+
+def publish_checks(checks: pd.DataFrame, *, audience: str) -> pd.DataFrame:
+    """Return the checks as this audience may see them.
+
+    Examples:
+        >>> checks = pd.DataFrame({"statistic": [12 / 62, 0], "n": [62, None],
+        ...     "n_events": [12, None]})
+        >>> publish_checks(checks, audience="publish").values.tolist()
+        [[0.16666666666666666, 60, 10, 0], [0.0, <NA>, <NA>, 0]]
+    """
+    counts = [name for name in ("n", "n_events") if name in checks.columns]
+    rates = {"statistic": ("n_events", "n")} if len(counts) == 2 else {}
+    numbers = suppress_small_counts(checks, counts=counts, rates=rates, audience=audience)
+    if rates:
+        # A check that counts nothing of this kind keeps what it found.
+        is_share = checks[counts].notna().all(axis=1).to_numpy()
+        own = as_pandas(checks)["statistic"]
+        numbers["statistic"] = numbers["statistic"].where(is_share, own)
+    return numbers
+
+
+def _check_label(name: str) -> str:
+    # The rules of the data contract name tables and columns, which readers look up as they are.
+    return name if ":" in name else column_label(name)
 
 
 def _result(passed: Any) -> str:
