@@ -189,6 +189,16 @@ def test_a_published_line_has_a_gap_where_the_table_withholds(curve_of):
     assert windows.lines[0].get_ydata().tolist() == pytest.approx(shares, nan_ok=True)
 
 
+def test_the_band_goes_as_far_as_the_line_where_a_gap_begins(curve_of, texts_of):
+    curve = curve_of([10] * 10 + [20] * 3 + [30] * 6 + [50] * 60, [True] * 19 + [False] * 60)
+    axes = draw(curve, audience="publish", exact_at=[10, 20])
+    ends = sorted({x for path in axes.collections[0].get_paths() for x in path.vertices[:, 0]})
+    assert ends == [0, 10, 20, 30, 50]
+    assert any("has a gap where too few" in text for text in texts_of(axes.figure))
+    without = draw(curve, audience="publish", exact_at=[10])
+    assert not any("gap" in text for text in texts_of(without.figure))
+
+
 def test_a_line_does_not_end_in_a_gap(curve_of):
     curve = curve_of([10] * 10 + [20] * 3 + [50] * 60, [True] * 13 + [False] * 60)
     axes = draw(curve.iloc[:-1], audience="publish", exact_at=[10, 20])

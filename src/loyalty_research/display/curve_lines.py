@@ -119,13 +119,14 @@ def draw_lines(axes: Axes, lines: Sequence[CurveLine]) -> None:
         if not len(line.rows):
             continue
         rows = _from_the_start(line.rows)
-        time = rows["time"].to_numpy(dtype=float)
-        low, high = (rows[c].to_numpy(dtype=float) for c in ("conf_low", "conf_high"))
+        shaded = _up_to_the_gaps(rows)
+        time = shaded["time"].to_numpy(dtype=float)
+        low, high = (shaded[c].to_numpy(dtype=float) for c in ("conf_low", "conf_high"))
         band: dict[str, Any] = {"color": line.colour, "alpha": shade, "linewidth": 0}
         axes.fill_between(time, low, high, step="post", **band)
         estimate = rows["estimate"].to_numpy(dtype=float)
         look: dict[str, Any] = {"color": line.colour, "linestyle": line.dashes, "linewidth": 1.8}
-        axes.plot(time, estimate, drawstyle="steps-post", label=line.name, zorder=3, **look)
+        axes.plot(rows["time"], estimate, drawstyle="steps-post", label=line.name, zorder=3, **look)
         if line.has_marks:
             marked = rows[rows["n_censored"].astype(float) > 0]
             style: dict[str, Any] = {
@@ -143,6 +144,17 @@ def _from_the_start(rows: pd.DataFrame) -> pd.DataFrame:
         return rows
     start = rows.iloc[[0]].assign(time=0, n_censored=0, estimate=1.0, conf_low=1.0, conf_high=1.0)
     return pd.concat([start, rows], ignore_index=True)
+
+
+def _up_to_the_gaps(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows with the last known one repeated where a gap begins: the band ends there."""
+    gone = rows["estimate"].isna()
+    begins = gone & ~gone.shift(fill_value=True)
+    if not begins.any():
+        return rows
+    known = rows.shift()[begins].assign(time=rows["time"][begins])
+    both = pd.concat([known, rows])
+    return both.sort_values("time", kind="stable").reset_index(drop=True)
 
 
 def names_width(lines: Sequence[CurveLine]) -> float:
@@ -226,6 +238,8 @@ def stop_notes(
         notes.append(f"Not drawn, fewer than {min_at_risk} patients{who}.")
     if published:
         notes.append("Counts are rounded to 5; – stands for a small count.")
+    if any(line.rows["estimate"].isna().any() for line in lines):
+        notes.append("A line has a gap where too few patients make its next step.")
     return notes
 
 
