@@ -144,6 +144,14 @@ def test_a_failed_run_is_kept_with_its_cause_and_publishes_nothing(
     assert not list((tmp_path / "out/.staging").rglob("*.*"))
 
 
+def test_what_is_held_back_lies_nowhere_under_the_output_folder(run, tmp_path):
+    with pytest.raises(DisclosureError):
+        run("leaky")
+    kept = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert {"failure.json", "report.ipynb"} <= {path.name for path in kept}
+    assert not [path for path in kept if "pat-0001" in path.read_text("utf-8", errors="ignore")]
+
+
 def test_a_run_that_takes_too_long_is_stopped_and_kept(run, tmp_path):
     with pytest.raises(ReportTimeoutError):
         run("slow", cell_seconds=6)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import secrets
 import shlex
+import shutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +18,7 @@ from nbformat import NotebookNode
 from loyalty_research import __version__, errors
 from loyalty_research.data.arguments import suggest
 from loyalty_research.data.study import Study, open_study
-from loyalty_research.errors import LoyaltyError, UsageError
+from loyalty_research.errors import DisclosureError, LoyaltyError, UsageError
 from loyalty_research.reports.harvest import Harvest, code_cells, harvest
 from loyalty_research.reports.index import write_index
 from loyalty_research.reports.kernel import execute
@@ -307,6 +308,12 @@ def _without_traces(executed: NotebookNode, job: _Job) -> NotebookNode:
     return executed
 
 
+def _without_outputs(executed: NotebookNode) -> NotebookNode:
+    for cell in code_cells(executed):
+        cell.outputs = []
+    return executed
+
+
 def _is_stderr(output: NotebookNode) -> bool:
     return output.output_type == "stream" and output.name == "stderr"
 
@@ -323,11 +330,13 @@ def _safe_output(output: NotebookNode) -> NotebookNode:
 def _fail(job: _Job, staging: Path, error: LoyaltyError) -> None:
     """Keep what a failed run left, its cause, and the command that makes it again."""
     attempt = staging / "report.ipynb"
-    for path in staging.iterdir():
-        if path != attempt and path.is_file():
-            path.unlink()
-    if attempt.exists() and attempt.stat().st_size:
-        executed = nbformat.read(attempt, as_version=4)
+    executed = _read_attempt(attempt)
+    shutil.rmtree(staging)
+    staging.mkdir()
+    if executed is not None:
+        if isinstance(error, DisclosureError):
+            # What was held back must not lie beside what is published.
+            executed = _without_outputs(executed)
         attempt.write_text(nbformat.writes(_without_traces(executed, job)), encoding="utf-8")
     failure = {
         "report": job.report.name,
@@ -346,6 +355,14 @@ def _fail(job: _Job, staging: Path, error: LoyaltyError) -> None:
     }
     keep_failure(job.place, staging, job.run_id, failure)
     write_index(job.place.out)
+
+
+def _read_attempt(attempt: Path) -> NotebookNode | None:
+    try:
+        return nbformat.read(attempt, as_version=4)
+    except (FileNotFoundError, ValueError):
+        # A run that failed early leaves no notebook, or only the start of one.
+        return None
 
 
 def _command(job: _Job) -> str:
