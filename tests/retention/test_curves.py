@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from loyalty_research.errors import DataError, UsageError
 from loyalty_research.retention import kaplan_meier, quantile_time
 from loyalty_research.retention.curves import curve_from_counts
-from loyalty_research.retention.risk_sets import combine_counts, count_exits
+from loyalty_research.retention.exits import count_exits
+from loyalty_research.retention.risk_sets import combine_counts
 
 SIX_PATIENTS = pd.DataFrame(
     {"time": [1, 3, 6, 6, 9, 9], "event": [True, False, True, False, True, True]}

@@ -1,34 +1,52 @@
-"""How many are at risk on each day: all that a survival curve needs to know of the patients."""
+"""How many are at risk on each day: all that most estimators need to know of the patients.
+
+At a time t let Y(t) be the rows at risk, those with `entry < t <= time`, and d_k(t) the rows whose
+event of cause k is at t. Every estimator built on these counts is a sum or product over the
+distinct times (Andersen, Borgan, Gill and Keiding, Statistical Models Based on Counting Processes,
+1993, chapter IV):
+
+- Kaplan-Meier: S(t) = product over s <= t of 1 - d(s) / Y(s)
+- Nelson-Aalen: H(t) = sum over s <= t of d(s) / Y(s)
+- Aalen-Johansen: F_k(t) = sum over s <= t of S(s-) d_k(s) / Y(s)
+- log-rank: sum over s of d_g(s) - Y_g(s) d(s) / Y(s)
+- restricted mean: the sum of S over the days before the horizon
+
+Counts add up: those of two sites, years or shards are the counts of both together. Whoever is
+censored at t is at risk at t, and so is whoever has an event there; whoever enters at t is not.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-import narwhals.stable.v2 as nw
 import numpy as np
 import pandas as pd
 
 from loyalty_research.data.arguments import as_columns
-from loyalty_research.data.frames import (
-    missing_columns,
-    raise_faults,
-)
-from loyalty_research.data.lending import (
-    collect,
-    lend,
-    to_pandas,
-)
-from loyalty_research.errors import Fault, UsageError
+from loyalty_research.retention.exits import count_exits
+from loyalty_research.retention.rows import CENSORED, Rows, group_codes, open_rows, rows_by_group
 
 COUNTS = ["time", "n_at_risk", "n_events", "n_censored"]
 """The columns of a risk set table after those of the group."""
 
-_RESERVED = frozenset(
-    ("event", "entry", "q", "n", "estimate", "std_error", "conf_low", "conf_high", "conf_level")
-).union(COUNTS)
-_TIME, _EVENT, _ENTRY, _N = "__time", "__event", "__entry", "__n"
-_ODD_TIME, _ODD_ENTRY, _ODD_EVENT, _BACKWARD = "__odd_t", "__odd_s", "__odd_e", "__backward"
+
+@dataclass(frozen=True)
+class Counts:
+    """The risk sets of one group, an entry for each distinct time, time 0 included.
+
+    Attributes:
+        time: The distinct times, whole units, rising from 0.
+        at_risk: Rows (or their weights) with `entry < t <= time`; at 0 all who start there.
+        events: Rows (or weights) by time and cause.
+        censored: Rows (or weights) by time.
+    """
+
+    time: np.ndarray
+    at_risk: np.ndarray
+    events: np.ndarray
+    censored: np.ndarray
 
 
 def risk_sets(
@@ -38,6 +56,7 @@ def risk_sets(
     event: str = "event",
     entry: str | None = None,
     by: str | Sequence[str] | None = None,
+    freq: str | None = None,
 ) -> pd.DataFrame:
     """Return for each distinct time how many are at risk, have the event, or are censored.
 
@@ -50,6 +69,7 @@ def risk_sets(
         entry: Column with the time from which the patient is under observation, in whole units;
             at risk are those with `entry < t <= time`. Without it all are at risk from the start.
         by: Column or columns that name groups.
+        freq: Column of whole numbers from 1: how many patients a row stands for.
 
     Returns:
         One row a group and distinct time, time 0 included: the group's columns, `time`,
@@ -70,50 +90,91 @@ def risk_sets(
         2     2          3         1           1
         3     3          1         0           1
     """
-    exits, entries = count_exits(data, time=time, event=event, entry=entry, by=by)
+    exits, entries = count_exits(data, time=time, event=event, entry=entry, by=by, freq=freq)
     return combine_counts(exits, entries, by=by)
 
 
-def count_exits(
-    data: Any, *, time: str, event: str, entry: str | None, by: str | Sequence[str] | None
-) -> tuple[pd.DataFrame, pd.DataFrame | None]:
-    """Return the number of rows by group, time and event, with that by group and entry.
+def counts_by_group(
+    data: Any,
+    *,
+    time: str = "time",
+    event: str = "event",
+    entry: str | None = None,
+    by: str | Sequence[str] | None = None,
+    freq: str | None = None,
+    causes: bool = False,
+    times: Sequence[int] = (),
+) -> tuple[pd.DataFrame, list[Counts], tuple[str, ...]]:
+    """Return the risk sets of each group as arrays, by cause if there are several.
 
-    Both tables may be added over years, sites or shards before they are combined.
+    A pandas frame is counted where it is, any other by its engine: the counts are the same.
 
     Args:
-        data: One row a patient.
-        time: Column with the time.
-        event: Column with the event.
-        entry: Column with the entry, or None.
+        data: One row a patient (or spell). pandas, Polars, Arrow, DuckDB or Spark.
+        time: Column with the time of event or censoring.
+        event: Column that is true or 1 for an event; with `causes` the cause as text.
+        entry: Column with the time from which the patient is under observation.
         by: Column or columns that name groups.
+        freq: Column of whole numbers from 1: how many patients a row stands for.
+        causes: The event names one of several causes; missing or "censored" is censored.
+        times: Times to add to those that occur.
 
     Returns:
-        `group..., time, event, n` and, with `entry`, `group..., entry, n`.
+        The groups, one row each; their counts in the same order; the names of the causes.
 
     Raises:
         UsageError: A grouping column whose name is one of the result's.
         DataError: As for `risk_sets`.
 
     Examples:
-        >>> data = pd.DataFrame({"time": [1, 1, 2], "event": [True, True, False]})
-        >>> exits, _ = count_exits(data, time="time", event="event", entry=None, by=None)
-        >>> exits
-           time  event  n
-        0     1   True  2
-        1     2  False  1
+        >>> data = pd.DataFrame({"time": [1, 2, 2], "event": ["died", None, "moved"]})
+        >>> groups, (counts,), causes = counts_by_group(data, causes=True)
+        >>> causes, counts.events.tolist()
+        (('died', 'moved'), [[0, 0], [1, 0], [0, 1]])
     """
-    groups = as_columns(by)
-    rows = _open(data, groups, time, event, entry)
-    keys = [_TIME, _EVENT, _ODD_TIME, _ODD_EVENT, *([_ODD_ENTRY, _BACKWARD] if entry else [])]
-    exits = _count(rows, [*groups, *keys], data, groups)
-    raise_faults(_faults(exits, groups, time, event, entry))
-    exits = exits.rename(columns={_TIME: "time", _EVENT: "event", _N: "n"})
-    exits = exits[[*groups, "time", "event", "n"]]
-    if entry is None:
-        return exits, None
-    entries = _count(rows, [*groups, _ENTRY], data, groups)
-    return exits, entries.rename(columns={_ENTRY: "entry", _N: "n"})
+    names = as_columns(by)
+    if isinstance(data, pd.DataFrame):
+        rows = open_rows(
+            data, time=time, event=event, entry=entry, by=names, freq=freq, causes=causes
+        )
+        return rows.groups, counts_of_rows(rows, times=times), rows.causes
+    exits, entries = count_exits(
+        data, time=time, event=event, entry=entry, by=by, freq=freq, causes=causes
+    )
+    groups, counts, kinds = _counts_of_exits(exits, entries, names, times)
+    return groups, counts, kinds if causes else ("event",)
+
+
+def counts_of_rows(
+    rows: Rows, *, times: Sequence[int] = (), weighted: bool = False
+) -> list[Counts]:
+    """Return the risk sets of each group of rows.
+
+    Args:
+        rows: As `open_rows` returns them.
+        times: Times to add to those that occur.
+        weighted: Sum the rows' weights instead of counting patients.
+
+    Returns:
+        One entry a group, in the order of `rows.groups`.
+
+    Examples:
+        >>> data = pd.DataFrame({"time": [1, 2], "event": [1, 0], "w": [0.5, 2.0]})
+        >>> counts, = counts_of_rows(open_rows(data, weight="w"), weighted=True)
+        >>> counts.at_risk.tolist()
+        [2.5, 2.5, 2.0]
+    """
+    size = rows.freq
+    if weighted and rows.weight is not None:
+        size = rows.weight if rows.freq is None else rows.weight * rows.freq
+    result = []
+    for where in rows_by_group(rows.group, len(rows.groups)):
+        own = None if size is None else size[where]
+        entered = None if rows.entry is None else (rows.entry[where], own)
+        result.append(
+            tally(rows.time[where], rows.event[where], len(rows.causes), own, entered, times)
+        )
+    return result
 
 
 def combine_counts(
@@ -140,151 +201,120 @@ def combine_counts(
         [3, 3, 1]
     """
     groups = as_columns(by)
-    if not groups:
-        return _of_one_group(exits, entries, times)
-    entered = {} if entries is None else dict(list(entries.groupby(groups, observed=True)))
-    parts = []
-    for key, part in exits.groupby(groups, observed=True):
-        table = _of_one_group(part, entered.get(key), times)
-        for position, name in enumerate(groups):
-            first = part[name].iloc[[0]]
-            table.insert(position, name, first.repeat(len(table)).to_numpy())
-        parts.append(table)
-    result = pd.concat(parts, ignore_index=True)
-    return result.astype({name: exits[name].dtype for name in groups})
+    table, counts, _ = _counts_of_exits(exits, entries, groups, times)
+    return counts_table(table, counts)
 
 
-def _of_one_group(
-    exits: pd.DataFrame, entries: pd.DataFrame | None, times: Sequence[int]
-) -> pd.DataFrame:
-    grid = np.unique(np.concatenate([[0], exits["time"], times]).astype(np.int64))
-    events = _totals(grid, exits[exits["event"]])
-    censored = _totals(grid, exits[~exits["event"]])
-    gone = np.cumsum(events + censored) - events - censored
-    everyone = int(exits["n"].sum())
-    entered = np.full(len(grid), everyone) if entries is None else _entered_before(grid, entries)
-    counts = (grid, entered - gone, events, censored)
-    return pd.DataFrame(dict(zip(COUNTS, counts, strict=True)))
+def counts_table(groups: pd.DataFrame, counts: Sequence[Counts]) -> pd.DataFrame:
+    """Return risk sets as a table, the events of all causes together.
+
+    Args:
+        groups: One row a group, with the grouping columns.
+        counts: The counts of each.
+
+    Returns:
+        `group..., time, n_at_risk, n_events, n_censored`.
+
+    Examples:
+        >>> data = pd.DataFrame({"time": [1], "event": [True], "site": ["a"]})
+        >>> groups, counts, _ = counts_by_group(data, by="site")
+        >>> counts_table(groups, counts)["n_at_risk"].tolist()
+        [1, 1]
+    """
+    repeated = np.repeat(np.arange(len(counts)), [len(part.time) for part in counts])
+    table = groups.iloc[repeated].reset_index(drop=True)
+    columns = zip(
+        *((c.time, c.at_risk, c.events.sum(axis=1), c.censored) for c in counts), strict=True
+    )
+    return table.assign(**dict(zip(COUNTS, map(np.concatenate, columns), strict=True)))
 
 
-def _totals(times: np.ndarray, counts: pd.DataFrame) -> np.ndarray:
-    totals = np.zeros(len(times), np.int64)
-    np.add.at(totals, np.searchsorted(times, counts["time"]), counts["n"])
-    return totals
+def tally(
+    time: np.ndarray,
+    event: np.ndarray,
+    n_causes: int,
+    size: np.ndarray | None,
+    entered: tuple[np.ndarray, np.ndarray | None] | None,
+    times: Sequence[int] = (),
+) -> Counts:
+    """Return the risk sets of rows, each counted as often as its size says.
+
+    Args:
+        time: Time of event or censoring, int64.
+        event: 0 for censored, k for the k-th cause.
+        n_causes: How many causes there are.
+        size: What each row counts: patients or weight; None for one each.
+        entered: Entry times and their sizes, or None if all are at risk from the start.
+        times: Times to add to those that occur.
+
+    Returns:
+        The counts; integers unless the sizes are not.
+
+    Examples:
+        >>> tally(np.array([1, 2]), np.array([1, 0]), 1, None, None).at_risk.tolist()
+        [2, 2, 1]
+    """
+    grid, position = _grid(time, times)
+    kinds = n_causes + 1
+    exits = _sums(position * kinds + event, size, len(grid) * kinds).reshape(len(grid), kinds)
+    leaving = exits.sum(axis=1)
+    if entered is None:
+        # From the end, so that nobody remains after the last, whatever the weights.
+        at_risk = leaving[::-1].cumsum()[::-1]
+    else:
+        # Who enters at t is at risk from the next time on.
+        after = np.searchsorted(grid, entered[0], side="right")
+        coming = _sums(after, entered[1], len(grid) + 1)[:-1]
+        at_risk = coming.cumsum() - (leaving.cumsum() - leaving)
+    return Counts(grid, at_risk, exits[:, 1:], exits[:, 0])
 
 
-def _entered_before(times: np.ndarray, entries: pd.DataFrame) -> np.ndarray:
-    ordered = entries.sort_values("entry")
-    total = np.append(0, np.cumsum(ordered["n"].to_numpy(np.int64)))
-    return total[np.searchsorted(ordered["entry"].to_numpy(), times, side="left")]
+def _grid(time: np.ndarray, times: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the distinct times from 0 on, and where each row's time is among them."""
+    more = np.array([0, *times], np.int64)
+    last = int(max(time.max(), more.max()))
+    if last > 4 * len(time) + 100_000:
+        grid = np.unique(np.concatenate([more, time]))
+        return grid, np.searchsorted(grid, time)
+    occurs = np.zeros(last + 1, bool)
+    occurs[time] = True
+    occurs[more] = True
+    return np.flatnonzero(occurs), (np.cumsum(occurs) - 1)[time]
 
 
-# --- the door -------------------------------------------------------------------------------------
+def _sums(position: np.ndarray, size: np.ndarray | None, length: int) -> np.ndarray:
+    sums = np.bincount(position, weights=size, minlength=length)
+    is_count = size is None or np.issubdtype(size.dtype, np.integer)
+    return np.rint(sums).astype(np.int64) if is_count else sums
 
 
-def _open(
-    data: Any, groups: Sequence[str], time: str, event: str, entry: str | None
-) -> nw.LazyFrame:
-    clash = [name for name in groups if name in _RESERVED or name in (time, event, entry)]
-    if clash:
-        raise UsageError(f"by={clash[0]!r} is also a column of the result; rename it in the data")
-    columns = list(dict.fromkeys([*groups, time, event, *([entry] if entry else [])]))
-    raise_faults(missing_columns(data, columns, table="data"))
-    rows = lend({"data": data}, columns={"data": columns})["data"]
-    schema = rows.collect_schema()
-    raise_faults(_type_faults(schema, time, event, entry))
-    clock, odd_time = _whole(time, schema[time])
-    code, odd_event = _code(event, schema[event])
-    keys = [clock.alias(_TIME), odd_time.alias(_ODD_TIME)]
-    keys += [code.alias(_EVENT), odd_event.alias(_ODD_EVENT)]
-    if entry is not None:
-        start, odd_entry = _whole(entry, schema[entry])
-        keys += [start.alias(_ENTRY), odd_entry.alias(_ODD_ENTRY)]
-        backward = (odd_time == 0) & (odd_entry == 0) & (start >= clock)
-        keys.append(backward.alias(_BACKWARD))
-    return rows.select(*groups, *keys)
-
-
-def _type_faults(schema: Any, time: str, event: str, entry: str | None) -> list[Fault]:
-    faults = []
-    for column in [time, *([entry] if entry else [])]:
-        if not schema[column].is_numeric():
-            message = f"{column} is {schema[column]}, not a whole number"
-            faults.append(Fault("data", column, 0, message, "convert it to whole days first"))
-    if not (schema[event].is_numeric() or isinstance(schema[event], nw.Boolean)):
-        message = f"{event} is {schema[event]}, not true or false"
-        faults.append(Fault("data", event, 0, message, "code the event as 1, all else as 0"))
-    return faults
-
-
-def _whole(column: str, dtype: Any) -> tuple[nw.Expr, nw.Expr]:
-    """Return a time as an integer, with 1 where it is missing and 2 where it is not whole."""
-    value = nw.col(column)
-    if dtype.is_integer():
-        missing = value.is_null()
-        return value.fill_null(0).cast(nw.Int64), missing.cast(nw.Int64)
-    value = value.cast(nw.Float64)
-    missing = value.is_null() | value.is_nan()
-    # Beyond 2^53 a float cannot tell one whole number from the next.
-    whole = (value == value.floor()) & (value.abs() < 2.0**53)
-    odd = nw.when(missing).then(nw.lit(1)).otherwise(nw.when(whole).then(nw.lit(0)).otherwise(2))
-    return nw.when(whole & ~missing).then(value).otherwise(0.0).cast(nw.Int64), odd
-
-
-def _code(column: str, dtype: Any) -> tuple[nw.Expr, nw.Expr]:
-    """Return an event as true or false, with 1 where it is missing and 2 where it is neither."""
-    value = nw.col(column)
-    if isinstance(dtype, nw.Boolean):
-        return value.fill_null(False), value.is_null().cast(nw.Int64)
-    value = value.cast(nw.Float64)
-    missing = value.is_null() | value.is_nan()
-    known = (value == 0) | (value == 1)
-    odd = nw.when(missing).then(nw.lit(1)).otherwise(nw.when(known).then(nw.lit(0)).otherwise(2))
-    return nw.when(known & ~missing).then(value == 1).otherwise(nw.lit(False)), odd
-
-
-def _count(
-    rows: nw.LazyFrame, keys: Sequence[str], data: Any, groups: Sequence[str]
-) -> pd.DataFrame:
-    table = to_pandas(collect(rows.group_by(*keys).agg(nw.len().alias(_N))))
-    table = table.astype({_N: np.int64})
-    if nw.dependencies.is_pandas_dataframe(data):
-        # A pandas category keeps its own order of levels.
-        table = table.astype({name: data[name].dtype for name in groups})
-    return table.sort_values([*groups, *[k for k in keys if k not in groups]], ignore_index=True)
-
-
-def _faults(
-    counts: pd.DataFrame, groups: Sequence[str], time: str, event: str, entry: str | None
-) -> list[Fault]:
-    """Return every fault in the rows, read off their counts."""
-    total = int(counts[_N].sum())
-    if total == 0:
-        return [Fault("data", "", 0, "the table has no rows", "check the cohort's criteria")]
-    drop, whole = "drop or repair these rows", "convert it to whole days first, rounding down"
-    found = [(group, counts[group].isna(), "is missing", drop) for group in groups]
-    found += [
-        (time, counts[_ODD_TIME] == 1, "is missing", drop),
-        (time, counts[_ODD_TIME] == 2, "is not a whole number", whole),
-        (time, counts[_TIME] < 0, "is negative", "check which date comes first"),
-        (event, counts[_ODD_EVENT] == 1, "is missing", drop),
-        (
-            event,
-            counts[_ODD_EVENT] == 2,
-            "is neither 0 nor 1",
-            "code one cause as 1, all else as 0",
-        ),
+def _counts_of_exits(
+    exits: pd.DataFrame,
+    entries: pd.DataFrame | None,
+    by: Sequence[str],
+    times: Sequence[int],
+) -> tuple[pd.DataFrame, list[Counts], tuple[str, ...]]:
+    event, causes = _event_codes(exits["event"])
+    code, groups = group_codes(exits, by)
+    time, n = exits["time"].to_numpy(np.int64), exits["n"].to_numpy(np.int64)
+    entering = None if entries is None else _entries_by_group(entries, groups, by)
+    counts = [
+        tally(time[w], event[w], len(causes), n[w], entering[g] if entering else None, times)
+        for g, w in enumerate(rows_by_group(code, len(groups)))
     ]
-    if entry is not None:
-        found += [
-            (entry, counts[_ODD_ENTRY] == 1, "is missing", drop),
-            (entry, counts[_ODD_ENTRY] == 2, "is not a whole number", whole),
-            (entry, counts[_BACKWARD], f"is not before {time}", "drop rows without time at risk"),
-        ]
-    faults = []
-    for column, broken, message, repair in found:
-        count = int(counts.loc[broken, _N].sum())
-        if count:
-            words = f"{column} {message} in {count:,} of {total:,} rows"
-            faults.append(Fault("data", column, count, words, repair))
-    return faults
+    return groups, counts, causes
+
+
+def _event_codes(event: pd.Series) -> tuple[np.ndarray, tuple[str, ...]]:
+    if pd.api.types.is_bool_dtype(event):
+        return event.to_numpy(np.int64), ("event",)
+    codes, names = pd.factorize(event.mask(event == CENSORED), sort=True)
+    return codes.astype(np.int64) + 1, tuple(map(str, names))
+
+
+def _entries_by_group(
+    entries: pd.DataFrame, groups: pd.DataFrame, by: Sequence[str]
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    code, _ = group_codes(entries, by)  # the same rows, so the same groups in the same order
+    entry, n = entries["entry"].to_numpy(np.int64), entries["n"].to_numpy(np.int64)
+    return [(entry[where], n[where]) for where in rows_by_group(code, len(groups))]

@@ -1,0 +1,218 @@
+"""How many rows end on each day: the engine's part of every estimator that needs counts only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import narwhals.stable.v2 as nw
+import numpy as np
+import pandas as pd
+
+from loyalty_research.data.arguments import as_columns
+from loyalty_research.data.frames import missing_columns, raise_faults
+from loyalty_research.data.lending import collect, lend, to_pandas
+from loyalty_research.errors import Fault, UsageError
+from loyalty_research.retention.rows import CENSORED
+
+_RESERVED = frozenset(
+    ("event", "entry", "q", "n", "estimate", "std_error", "conf_low", "conf_high", "conf_level")
+).union(("time", "n_at_risk", "n_events", "n_censored", "cause"))
+_TIME, _EVENT, _ENTRY, _N, _FREQ = "__time", "__event", "__entry", "__n", "__freq"
+_ODD_TIME, _ODD_ENTRY, _ODD_EVENT, _BACKWARD = "__odd_t", "__odd_s", "__odd_e", "__backward"
+_ODD_FREQ, _ROWS = "__odd_n", "__rows"
+
+
+def count_exits(
+    data: Any,
+    *,
+    time: str,
+    event: str,
+    entry: str | None,
+    by: str | Sequence[str] | None,
+    freq: str | None = None,
+    causes: bool = False,
+) -> tuple[pd.DataFrame, pd.DataFrame | None]:
+    """Return the number of rows by group, time and event, with that by group and entry.
+
+    Both tables may be added over years, sites or shards before they are combined.
+
+    Args:
+        data: One row a patient.
+        time: Column with the time.
+        event: Column with the event.
+        entry: Column with the entry, or None.
+        by: Column or columns that name groups.
+        freq: Column of whole numbers from 1: how many patients a row stands for.
+        causes: The event names one of several causes; missing or "censored" is censored.
+
+    Returns:
+        `group..., time, event, n` and, with `entry`, `group..., entry, n`.
+
+    Raises:
+        UsageError: A grouping column whose name is one of the result's.
+        DataError: As for `risk_sets`.
+
+    Examples:
+        >>> data = pd.DataFrame({"time": [1, 1, 2], "event": [True, True, False]})
+        >>> exits, _ = count_exits(data, time="time", event="event", entry=None, by=None)
+        >>> exits
+           time  event  n
+        0     1   True  2
+        1     2  False  1
+    """
+    groups = as_columns(by)
+    rows = _open(data, groups, time, event, entry, freq, causes)
+    odd = [_ODD_TIME, _ODD_EVENT, _ODD_FREQ, *([_ODD_ENTRY, _BACKWARD] if entry else [])]
+    exits = _count(rows, [*groups, _TIME, _EVENT, *odd], data, groups)
+    raise_faults(_faults(exits, groups, time, event, entry, freq))
+    exits = exits.rename(columns={_TIME: "time", _EVENT: "event", _N: "n"})
+    exits = exits[[*groups, "time", "event", "n"]]
+    if entry is None:
+        return exits, None
+    entries = _count(rows, [*groups, _ENTRY], data, groups)
+    entries = entries.rename(columns={_ENTRY: "entry", _N: "n"})
+    return exits, entries[[*groups, "entry", "n"]]
+
+
+def _open(
+    data: Any,
+    groups: Sequence[str],
+    time: str,
+    event: str,
+    entry: str | None,
+    freq: str | None,
+    causes: bool,
+) -> nw.LazyFrame:
+    clash = [name for name in groups if name in _RESERVED or name in (time, event, entry)]
+    if clash:
+        raise UsageError(f"by={clash[0]!r} is also a column of the result; rename it in the data")
+    others = [name for name in (entry, freq) if name is not None]
+    columns = list(dict.fromkeys([*groups, time, event, *others]))
+    raise_faults(missing_columns(data, columns, table="data"))
+    rows = lend({"data": data}, columns={"data": columns})["data"]
+    schema = rows.collect_schema()
+    raise_faults(_type_faults(schema, [time, *others], event, causes))
+    clock, odd_time = _whole(time, schema[time])
+    code, odd_event = (_cause if causes else _code)(event, schema[event])
+    keys = [clock.alias(_TIME), odd_time.alias(_ODD_TIME)]
+    keys += [code.alias(_EVENT), odd_event.alias(_ODD_EVENT)]
+    if entry is not None:
+        start, odd_entry = _whole(entry, schema[entry])
+        keys += [start.alias(_ENTRY), odd_entry.alias(_ODD_ENTRY)]
+        backward = (odd_time == 0) & (odd_entry == 0) & (start >= clock)
+        keys.append(backward.alias(_BACKWARD))
+    number, odd_number = (nw.lit(1), nw.lit(0)) if freq is None else _whole(freq, schema[freq])
+    keys.append(number.cast(nw.Int64).alias(_FREQ))
+    below = (odd_number == 0) & (number < 1)
+    keys.append(
+        nw.when(below).then(nw.lit(3)).otherwise(odd_number).cast(nw.Int64).alias(_ODD_FREQ)
+    )
+    return rows.select(*groups, *keys)
+
+
+def _type_faults(schema: Any, numbers: Sequence[str], event: str, causes: bool) -> list[Fault]:
+    faults = []
+    for column in numbers:
+        if not schema[column].is_numeric():
+            message = f"{column} is {schema[column]}, not a whole number"
+            faults.append(Fault("data", column, 0, message, "convert it to whole days first"))
+    kind = schema[event]
+    if causes and not isinstance(kind, nw.String | nw.Categorical | nw.Enum | nw.Unknown):
+        repair = f'name the cause of each end, "{CENSORED}" or nothing where there was none'
+        faults.append(Fault("data", event, 0, f"{event} is {kind}, not text", repair))
+    if not causes and not (kind.is_numeric() or isinstance(kind, nw.Boolean)):
+        message = f"{event} is {kind}, not true or false"
+        faults.append(Fault("data", event, 0, message, "code the event as 1, all else as 0"))
+    return faults
+
+
+def _whole(column: str, dtype: Any) -> tuple[nw.Expr, nw.Expr]:
+    """Return a time as an integer, with 1 where it is missing and 2 where it is not whole."""
+    value = nw.col(column)
+    if dtype.is_integer():
+        missing = value.is_null()
+        return value.fill_null(0).cast(nw.Int64), missing.cast(nw.Int64)
+    value = value.cast(nw.Float64)
+    missing = value.is_null() | value.is_nan()
+    # Beyond 2^53 a float cannot tell one whole number from the next.
+    whole = (value == value.floor()) & (value.abs() < 2.0**53)
+    odd = nw.when(missing).then(nw.lit(1)).otherwise(nw.when(whole).then(nw.lit(0)).otherwise(2))
+    return nw.when(whole & ~missing).then(value).otherwise(0.0).cast(nw.Int64), odd
+
+
+def _code(column: str, dtype: Any) -> tuple[nw.Expr, nw.Expr]:
+    """Return an event as true or false, with 1 where it is missing and 2 where it is neither."""
+    value = nw.col(column)
+    if isinstance(dtype, nw.Boolean):
+        return value.fill_null(False), value.is_null().cast(nw.Int64)
+    value = value.cast(nw.Float64)
+    missing = value.is_null() | value.is_nan()
+    known = (value == 0) | (value == 1)
+    odd = nw.when(missing).then(nw.lit(1)).otherwise(nw.when(known).then(nw.lit(0)).otherwise(2))
+    return nw.when(known & ~missing).then(value == 1).otherwise(nw.lit(False)), odd
+
+
+def _cause(column: str, dtype: Any) -> tuple[nw.Expr, nw.Expr]:
+    """Return a cause as text, "censored" where there is none."""
+    return nw.col(column).cast(nw.String).fill_null(CENSORED), nw.lit(0).cast(nw.Int64)
+
+
+def _count(
+    rows: nw.LazyFrame, keys: Sequence[str], data: Any, groups: Sequence[str]
+) -> pd.DataFrame:
+    table = to_pandas(
+        collect(rows.group_by(*keys).agg(nw.col(_FREQ).sum().alias(_N), nw.len().alias(_ROWS)))
+    )
+    table = table.astype({_N: np.int64, _ROWS: np.int64})
+    if nw.dependencies.is_pandas_dataframe(data):
+        # A pandas category keeps its own order of levels.
+        table = table.astype({name: data[name].dtype for name in groups})
+    return table.sort_values([*groups, *[k for k in keys if k not in groups]], ignore_index=True)
+
+
+def _faults(
+    counts: pd.DataFrame,
+    groups: Sequence[str],
+    time: str,
+    event: str,
+    entry: str | None,
+    freq: str | None,
+) -> list[Fault]:
+    """Return every fault in the rows, read off their counts."""
+    total = int(counts[_ROWS].sum())
+    if total == 0:
+        return [Fault("data", "", 0, "the table has no rows", "check the cohort's criteria")]
+    drop, whole = "drop or repair these rows", "convert it to whole days first, rounding down"
+    found = [(group, counts[group].isna(), "is missing", drop) for group in groups]
+    found += [
+        (time, counts[_ODD_TIME] == 1, "is missing", drop),
+        (time, counts[_ODD_TIME] == 2, "is not a whole number", whole),
+        (time, counts[_TIME] < 0, "is negative", "check which date comes first"),
+        (event, counts[_ODD_EVENT] == 1, "is missing", drop),
+        (
+            event,
+            counts[_ODD_EVENT] == 2,
+            "is neither 0 nor 1",
+            "code one cause as 1, all else as 0",
+        ),
+    ]
+    if entry is not None:
+        found += [
+            (entry, counts[_ODD_ENTRY] == 1, "is missing", drop),
+            (entry, counts[_ODD_ENTRY] == 2, "is not a whole number", whole),
+            (entry, counts[_BACKWARD], f"is not before {time}", "drop rows without time at risk"),
+        ]
+    if freq is not None:
+        repair = "count the patients of each row, or give weight= instead"
+        found += [
+            (freq, counts[_ODD_FREQ] == 1, "is missing", drop),
+            (freq, counts[_ODD_FREQ] >= 2, "is not a whole number from 1", repair),
+        ]
+    faults = []
+    for column, broken, message, repair in found:
+        count = int(counts.loc[broken, _ROWS].sum())
+        if count:
+            words = f"{column} {message} in {count:,} of {total:,} rows"
+            faults.append(Fault("data", column, count, words, repair))
+    return faults

@@ -1,0 +1,313 @@
+"""Patients as arrays: the one door of estimators that must look at every row.
+
+Estimators that need no more than counts by day use `risk_sets`, where the engine counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import narwhals.stable.v2 as nw
+import numpy as np
+import pandas as pd
+
+from loyalty_research.data.arguments import as_columns
+from loyalty_research.data.frames import missing_columns, raise_faults
+from loyalty_research.data.lending import collect, to_pandas
+from loyalty_research.errors import Fault
+
+CENSORED = "censored"
+"""The word that means no cause, as a missing value does."""
+
+_DROP = "drop or repair these rows"
+_WHOLE = "convert it to whole days first, rounding down"
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Arrays of one length, in the order of the frame.
+
+    Attributes:
+        time: Time of event or censoring, whole units.
+        event: 0 for censored, k for the k-th of `causes`.
+        causes: Names of the causes; `("event",)` where there is only one.
+        entry: Time from which the row is under observation, or None.
+        weight: Case weights above 0, or None.
+        freq: How many patients the row stands for, or None.
+        cluster: Codes from 0, or None.
+        group: Codes from 0, in the order of `groups`.
+        groups: One row a group code, with the grouping columns.
+        stratum: Codes from 0, in the order of `strata`.
+        strata: One row a stratum code, with the columns of strata.
+        more: Further columns as they are, none with a missing value.
+    """
+
+    time: np.ndarray
+    event: np.ndarray
+    causes: tuple[str, ...]
+    entry: np.ndarray | None
+    weight: np.ndarray | None
+    freq: np.ndarray | None
+    cluster: np.ndarray | None
+    group: np.ndarray
+    groups: pd.DataFrame
+    stratum: np.ndarray
+    strata: pd.DataFrame
+    more: pd.DataFrame
+
+
+def open_rows(
+    data: Any,
+    *,
+    time: str = "time",
+    event: str = "event",
+    causes: bool = False,
+    entry: str | None = None,
+    by: str | Sequence[str] | None = None,
+    strata: str | Sequence[str] | None = None,
+    weight: str | None = None,
+    freq: str | None = None,
+    cluster: str | None = None,
+    more: Sequence[str] = (),
+) -> Rows:
+    """Return the columns that an estimator needs as arrays, or refuse with every fault.
+
+    Args:
+        data: One row a patient or spell. pandas, Polars, Arrow, DuckDB or Spark.
+        time: Column with the time of event or censoring: whole units, not negative.
+        event: Column that is true or 1 for an event, false or 0 for censoring; with `causes` a
+            text, missing or "censored" for censoring.
+        causes: The event column names one of several causes.
+        entry: Column with the time from which the row is under observation.
+        by: Column or columns that name groups.
+        strata: Column or columns that name strata.
+        weight: Column of case weights, above 0.
+        freq: Column of whole numbers from 1: how many patients the row stands for.
+        cluster: Column that names the cluster.
+        more: Other columns, which must be filled in every row.
+
+    Returns:
+        The arrays.
+
+    Raises:
+        DataError: Columns or values missing, times negative or not whole, other event codes, an
+            entry that is not before its time, weights that are not above 0, frequencies that are
+            not whole, no rows; all faults at once.
+
+    Examples:
+        >>> data = pd.DataFrame({"time": [3, 5], "event": [1, 0], "sex": ["m", "f"]})
+        >>> rows = open_rows(data, by="sex")
+        >>> rows.group.tolist(), rows.groups["sex"].tolist()
+        ([1, 0], ['f', 'm'])
+    """
+    groups, layers = as_columns(by), as_columns(strata)
+    single = [name for name in (entry, weight, freq, cluster) if name is not None]
+    columns = list(dict.fromkeys([time, event, *single, *groups, *layers, *more]))
+    raise_faults(missing_columns(data, columns, table="data"))
+    table = take_columns(data, columns)
+    if len(table) == 0:
+        empty = Fault("data", "", 0, "the table has no rows", "check the cohort's criteria")
+        raise_faults([empty])
+    faults = _Faults(len(table))
+    clock = _whole(table, time, faults)
+    start = None if entry is None else _whole(table, entry, faults)
+    if start is not None and not faults.found:
+        backward = start >= clock
+        faults.add(entry, backward, f"is not before {time}", "drop rows without time at risk")
+    code, names = _causes(table, event, faults) if causes else _event(table, event, faults)
+    weights = None if weight is None else _weight(table, weight, faults)
+    counts = None if freq is None else _freq(table, freq, faults)
+    for name in dict.fromkeys([*groups, *layers, *([cluster] if cluster else []), *more]):
+        faults.add(name, table[name].isna().to_numpy(), "is missing", _DROP)
+    raise_faults(faults.found)
+    group, group_table = group_codes(table, groups)
+    stratum, strata_table = group_codes(table, layers)
+    clusters = None if cluster is None else group_codes(table, [cluster])[0]
+    return Rows(
+        clock, code, names, start, weights, counts, clusters, group, group_table, stratum,
+        strata_table, table[list(more)],
+    )  # fmt: skip
+
+
+def take_columns(data: Any, columns: Sequence[str]) -> pd.DataFrame:
+    """Return the named columns of any frame as pandas, the rows in their order.
+
+    Args:
+        data: Any frame.
+        columns: Names of columns it has.
+
+    Returns:
+        A frame with a plain index; a pandas frame's columns are not copied.
+
+    Examples:
+        >>> import pyarrow as pa
+        >>> take_columns(pa.table({"a": [1, 2], "b": [3, 4]}), ["b"])["b"].tolist()
+        [3, 4]
+    """
+    if isinstance(data, pd.DataFrame):
+        return data[list(columns)].reset_index(drop=True)
+    frame = nw.from_native(data).select(*columns)
+    return to_pandas(collect(frame) if isinstance(frame, nw.LazyFrame) else frame.to_arrow())
+
+
+def group_codes(table: pd.DataFrame, columns: Sequence[str]) -> tuple[np.ndarray, pd.DataFrame]:
+    """Return the number of each row's group, and the groups in their sorted order.
+
+    Args:
+        table: The rows.
+        columns: What names a group; none puts all rows into one.
+
+    Returns:
+        Codes from 0, and one row a code with the columns as they are; a category keeps its order.
+
+    Examples:
+        >>> codes, groups = group_codes(pd.DataFrame({"site": ["b", "a", "b"]}), ["site"])
+        >>> codes.tolist(), groups["site"].tolist()
+        ([1, 0, 1], ['a', 'b'])
+    """
+    if not columns:
+        return np.zeros(len(table), np.int64), pd.DataFrame(index=pd.RangeIndex(1))
+    chosen = table[list(columns)]
+    codes = chosen.groupby(list(columns), observed=True, sort=True).ngroup().to_numpy(np.int64)
+    first = np.zeros(int(codes.max()) + 1, np.int64)
+    first[codes[::-1]] = np.arange(len(codes))[::-1]
+    return codes, chosen.iloc[first].reset_index(drop=True)
+
+
+def rows_by_group(codes: np.ndarray, n_groups: int) -> Iterator[np.ndarray | slice]:
+    """Yield for each group where its rows are, in their order.
+
+    Args:
+        codes: The group of each row, from 0.
+        n_groups: How many groups there are.
+
+    Yields:
+        What indexes an array of rows.
+
+    Examples:
+        >>> [where.tolist() for where in rows_by_group(np.array([1, 0, 1]), 2)]
+        [[1], [0, 2]]
+    """
+    if n_groups == 1:
+        yield slice(None)
+        return
+    order = np.argsort(codes, kind="stable")
+    yield from np.split(order, np.cumsum(np.bincount(codes, minlength=n_groups))[:-1])
+
+
+# --- one column -----------------------------------------------------------------------------------
+
+
+class _Faults:
+    """The faults found so far in a table of so many rows."""
+
+    def __init__(self, n_rows: int):
+        self.n_rows = n_rows
+        self.found: list[Fault] = []
+
+    def add(self, column: str | None, broken: np.ndarray, message: str, repair: str) -> None:
+        count = int(np.count_nonzero(broken))
+        if count:
+            words = f"{column} {message} in {count:,} of {self.n_rows:,} rows"
+            self.found.append(Fault("data", str(column), count, words, repair))
+
+    def wrong_type(self, column: str, dtype: object, expected: str, repair: str) -> None:
+        self.found.append(Fault("data", column, 0, f"{column} is {dtype}, not {expected}", repair))
+
+
+def _numbers(table: pd.DataFrame, column: str, faults: _Faults) -> np.ndarray | None:
+    """Return a column of numbers without missing ones, or None after noting the fault."""
+    values = table[column]
+    if not pd.api.types.is_numeric_dtype(values) or pd.api.types.is_bool_dtype(values):
+        faults.wrong_type(column, values.dtype, "a number", "convert it first")
+        return None
+    missing = values.isna().to_numpy()
+    if missing.any():
+        faults.add(column, missing, "is missing", _DROP)
+        return None
+    return values.to_numpy()
+
+
+def _whole(table: pd.DataFrame, column: str, faults: _Faults) -> np.ndarray:
+    values = table[column]
+    if not pd.api.types.is_numeric_dtype(values) or pd.api.types.is_bool_dtype(values):
+        faults.wrong_type(column, values.dtype, "a whole number", "convert it to whole days first")
+        return np.zeros(len(table), np.int64)
+    missing = values.isna().to_numpy()
+    faults.add(column, missing, "is missing", _DROP)
+    if pd.api.types.is_integer_dtype(values) and not missing.any():
+        whole = values.to_numpy(np.int64)
+    else:
+        floats = values.to_numpy(float, na_value=0.0)
+        # Beyond 2^53 a float cannot tell one whole number from the next.
+        odd = (floats != np.floor(floats)) | (np.abs(floats) >= 2.0**53)
+        faults.add(column, odd & ~missing, "is not a whole number", _WHOLE)
+        whole = np.where(odd | missing, 0, floats).astype(np.int64)
+    faults.add(column, whole < 0, "is negative", "check which date comes first")
+    return whole
+
+
+def _event(table: pd.DataFrame, column: str, faults: _Faults) -> tuple[np.ndarray, tuple[str, ...]]:
+    values = table[column]
+    # A column of true and false with a gap in it comes as objects.
+    if values.dtype == object and pd.api.types.infer_dtype(values, skipna=True) == "boolean":
+        values = values.astype("boolean")
+    if not pd.api.types.is_numeric_dtype(values):
+        repair = "code the event as 1, all else as 0"
+        faults.wrong_type(column, values.dtype, "true or false", repair)
+        return np.zeros(len(table), np.int64), ("event",)
+    missing = values.isna().to_numpy()
+    faults.add(column, missing, "is missing", _DROP)
+    codes = values.to_numpy(float, na_value=0.0)
+    odd = (codes != 0) & (codes != 1)
+    faults.add(column, odd & ~missing, "is neither 0 nor 1", "code one cause as 1, all else as 0")
+    return (codes == 1).astype(np.int64), ("event",)
+
+
+def _causes(
+    table: pd.DataFrame, column: str, faults: _Faults
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    values = table[column]
+    if not isinstance(values.dtype, pd.CategoricalDtype):
+        if pd.api.types.infer_dtype(values, skipna=True) not in ("string", "empty"):
+            return _no_causes(table, column, faults)
+        values = values.astype("category")
+    words = values.cat.categories
+    if not all(isinstance(word, str) for word in words):
+        return _no_causes(table, column, faults)
+    # Sorted names, whatever the order of the categories; those that do not occur are no causes.
+    seen = np.bincount(values.cat.codes + 1, minlength=len(words) + 1)[1:] > 0
+    names = sorted(word for word in words[seen] if word != CENSORED)
+    number = {word: k for k, word in enumerate(names, start=1)}
+    lookup = np.array([0, *(number.get(word, 0) for word in words)], np.int64)
+    return lookup[values.cat.codes.to_numpy(np.int64) + 1], tuple(names)
+
+
+def _no_causes(
+    table: pd.DataFrame, column: str, faults: _Faults
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    repair = f'name the cause of each end, "{CENSORED}" or nothing where there was none'
+    faults.wrong_type(column, table[column].dtype, "text", repair)
+    return np.zeros(len(table), np.int64), ()
+
+
+def _weight(table: pd.DataFrame, column: str, faults: _Faults) -> np.ndarray:
+    values = _numbers(table, column, faults)
+    if values is None:
+        return np.ones(len(table))
+    weights = values.astype(float)
+    odd = ~(weights > 0) | ~np.isfinite(weights)
+    faults.add(column, odd, "is not above 0", "leave these rows out, saying why, or weigh them")
+    return weights
+
+
+def _freq(table: pd.DataFrame, column: str, faults: _Faults) -> np.ndarray:
+    values = _numbers(table, column, faults)
+    if values is None:
+        return np.ones(len(table), np.int64)
+    odd = ~((values >= 1) & (values == np.floor(values)) & (values < 2.0**53))
+    repair = "count the patients of each row, or give weight= instead"
+    faults.add(column, odd, "is not a whole number from 1", repair)
+    return np.where(odd, 1, values).astype(np.int64)
