@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -81,27 +86,92 @@ def engine(request: pytest.FixtureRequest) -> Engine:
 
 INTERVAL = ("conf_low", "conf_high", "conf_level")
 COUNTS = ("n_at_risk", "n_events", "n_censored")
+ESTIMATE = ("estimate", "std_error", *INTERVAL, "p_value", "n", "n_events", "scale", "method")
 FIXED_COLUMNS = {
     "curve": ["time", *COUNTS, "estimate", "std_error", *INTERVAL],
+    "weighted_curve": [
+        *["time", *COUNTS, "weight_at_risk", "weight_events", "weight_censored"],
+        *["estimate", "std_error", *INTERVAL],
+    ],
+    "causes": ["cause", "time", *COUNTS, "estimate", "std_error", *INTERVAL],
+    "estimates": ["term", *ESTIMATE],
+    "contrasts": ["contrast", *ESTIMATE],
+    "tests": ["statistic", "df", "p_value", "n", "n_events", "method"],
+    "checks": ["check", "statistic", "threshold", "passed", "gating", "message"],
     "quantiles": ["q", "estimate", *INTERVAL, "n", "n_events"],
     "triangle": ["cohort", "period", "n_patients", "n_retained", "estimate", *INTERVAL],
     "attrition": ["step", "criterion", "n_before", "n_excluded", "n_after"],
 }
 """The columns of results after those of the group, as the design fixes them."""
 
+WORDS = ("cohort", "criterion", "cause", "term", "contrast", "scale", "method", "check", "message")
+FLAGS = ("passed", "gating")
+
 
 @pytest.fixture
 def assert_columns() -> Callable[..., None]:
     """The one check that a result has its fixed columns, in order, numbers as numbers."""
 
-    def check(table: pd.DataFrame, kind: str, *, groups: Sequence[str] = ()) -> None:
+    def check(
+        table: pd.DataFrame, kind: str, *, groups: Sequence[str] = (), more: Sequence[str] = ()
+    ) -> None:
         assert isinstance(table, pd.DataFrame)
-        assert list(table) == [*groups, *FIXED_COLUMNS[kind]]
+        assert list(table) == [*groups, *FIXED_COLUMNS[kind], *more]
         assert table.index.equals(pd.RangeIndex(len(table)))
         for name in FIXED_COLUMNS[kind]:
-            if name.startswith(("n_", "step", "period")) or name in ("time", "n"):
+            if name.startswith(("n_", "step", "period")) or name in ("time", "n", "df"):
                 assert pd.api.types.is_integer_dtype(table[name]), name
-            elif name not in ("cohort", "criterion"):
+            elif name in FLAGS:
+                assert set(table[name].dropna().unique()) <= {True, False}, name
+            elif name not in WORDS:
                 assert pd.api.types.is_float_dtype(table[name]), name
 
     return check
+
+
+PUBLISHED = Path(__file__).parent / "published"
+
+
+@pytest.fixture(scope="session")
+def published() -> Callable[[str], Any]:
+    """The numbers of a reference implementation, made again where it is installed.
+
+    `published("cox")` reads tests/published/cox.json. Where R is on the machine it runs cox.R too
+    and holds what is stored to what R says now, so that a stored number cannot have been mistyped.
+    """
+    return _published
+
+
+@cache
+def _published(topic: str) -> Any:
+    stored = json.loads((PUBLISHED / f"{topic}.json").read_text(encoding="utf-8"))
+    script = PUBLISHED / f"{topic}.R"
+    if script.exists() and shutil.which("Rscript"):
+        run = subprocess.run(  # noqa: S603 - our own script
+            ["Rscript", "--vanilla", str(script)],  # noqa: S607 - the machine's R
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=240,
+        )
+        assert run.returncode == 0, f"{script.name} failed:\n{run.stderr}"
+        _assert_same(json.loads(run.stdout), stored, topic)
+    return stored
+
+
+def _assert_same(live: Any, stored: Any, where: str) -> None:
+    if isinstance(stored, dict):
+        assert isinstance(live, dict), where
+        assert live.keys() == stored.keys(), where
+        for key, value in stored.items():
+            _assert_same(live[key], value, f"{where}.{key}")
+    elif isinstance(stored, list):
+        assert isinstance(live, list), where
+        assert len(live) == len(stored), where
+        for position, value in enumerate(stored):
+            _assert_same(live[position], value, f"{where}[{position}]")
+    elif isinstance(stored, float) or isinstance(live, float):
+        # The last digits of a sum or a fit differ with the machine's linear algebra.
+        assert live == pytest.approx(stored, rel=1e-7, abs=1e-9), where
+    else:
+        assert live == stored, where
