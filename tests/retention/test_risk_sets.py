@@ -7,6 +7,14 @@ import pytest
 
 from loyalty_research.errors import DataError
 from loyalty_research.retention import risk_sets
+from loyalty_research.retention.exits import count_exits
+from loyalty_research.retention.risk_sets import (
+    combine_counts,
+    counts_by_group,
+    counts_of_rows,
+    counts_table,
+)
+from loyalty_research.retention.rows import open_rows
 
 GOOD = pd.DataFrame({"time": [1, 2, 2, 3], "event": [True, True, False, False]})
 
@@ -108,3 +116,87 @@ def test_a_table_without_rows_is_refused(engine):
 def test_a_missing_column_is_named(lacking):
     with pytest.raises(DataError, match=f"column {lacking} is missing"):
         risk_sets(GOOD.drop(columns=lacking))
+
+
+# --- counts as arrays -----------------------------------------------------------------------------
+
+ENDS = pd.DataFrame(
+    {
+        "time": [0, 2, 2, 2, 5, 7],
+        "entry": [0, 0, 1, 0, 2, 2],
+        "event": ["died", "moved", "died", None, "moved", "censored"],
+        "site": ["a", "a", "a", "b", "b", "b"],
+        "n": [1, 2, 1, 3, 1, 1],
+    }
+)
+
+
+def test_causes_are_counted_apart(engine):
+    groups, counts, causes = counts_by_group(engine.make(ENDS), causes=True)
+    assert causes == ("died", "moved")
+    (one,) = counts
+    assert len(groups) == 1
+    assert one.time.tolist() == [0, 2, 5, 7]
+    assert one.at_risk.tolist() == [6, 5, 2, 1]
+    assert one.events.tolist() == [[1, 0], [1, 1], [0, 1], [0, 0]]
+    assert one.censored.tolist() == [0, 1, 0, 1]
+
+
+def test_each_group_has_the_same_causes_though_it_lacks_one(engine):
+    groups, counts, _ = counts_by_group(engine.make(ENDS), by="site", causes=True)
+    assert groups["site"].tolist() == ["a", "b"]
+    assert [part.events.shape[1] for part in counts] == [2, 2]
+    assert counts[1].events.sum(axis=0).tolist() == [0, 1]
+
+
+def test_a_frequency_counts_as_repeated_rows(engine):
+    repeated = ENDS.loc[ENDS.index.repeat(ENDS["n"])]
+    _, (often,), _ = counts_by_group(engine.make(ENDS), freq="n", causes=True)
+    _, (once,), _ = counts_by_group(engine.make(repeated), causes=True)
+    for name in ("time", "at_risk", "events", "censored"):
+        np.testing.assert_array_equal(getattr(often, name), getattr(once, name))
+
+
+def test_the_engine_and_the_arrays_count_alike(engine):
+    late = ENDS[ENDS["time"] > 0].assign(event=lambda table: table["event"] == "died")
+    groups, counts, _ = counts_by_group(
+        engine.make(late), by="site", entry="entry", freq="n", times=[1, 9]
+    )
+    rows = open_rows(late, by="site", entry="entry", freq="n")
+    expected = counts_table(rows.groups, counts_of_rows(rows, times=[1, 9]))
+    pd.testing.assert_frame_equal(counts_table(groups, counts), expected)
+    exits, entries = count_exits(
+        engine.make(late), time="time", event="event", entry="entry", by="site", freq="n"
+    )
+    pd.testing.assert_frame_equal(combine_counts(exits, entries, by="site", times=[1, 9]), expected)
+
+
+def test_counts_of_shards_add_up_to_those_of_the_whole():
+    whole, _ = count_exits(ENDS, time="time", event="event", entry=None, by=None, causes=True)
+    halves = [
+        count_exits(part, time="time", event="event", entry=None, by=None, causes=True)[0]
+        for part in (ENDS.head(2), ENDS.tail(4))
+    ]
+    merged = combine_counts(pd.concat(halves), None, by=None)
+    pd.testing.assert_frame_equal(merged, combine_counts(whole, None, by=None))
+
+
+def test_weights_are_summed_and_nobody_remains_after_the_last():
+    weights = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
+    rows = open_rows(ENDS.assign(w=weights), causes=True, weight="w")
+    (counts,) = counts_of_rows(rows, weighted=True)
+    assert counts.at_risk == pytest.approx([2.1, 2.0, 1.1, 0.6])
+    assert counts.at_risk[-1] == counts.censored[-1]
+
+
+def test_far_apart_times_take_no_room_between_them():
+    rows = open_rows(pd.DataFrame({"time": [3, 2**50], "event": [1, 0]}))
+    (counts,) = counts_of_rows(rows)
+    assert counts.time.tolist() == [0, 3, 2**50]
+    assert counts.at_risk.tolist() == [2, 2, 1]
+
+
+def test_an_odd_frequency_is_refused_by_the_engine(engine):
+    data = engine.make(ENDS.assign(n=[0, 1, 1, -2, 1, 1]))
+    with pytest.raises(DataError, match="n is not a whole number from 1 in 2 of 6 rows"):
+        counts_by_group(data, freq="n", causes=True)

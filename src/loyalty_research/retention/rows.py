@@ -113,8 +113,8 @@ def open_rows(
     faults = _Faults(len(table))
     clock = _whole(table, time, faults)
     start = None if entry is None else _whole(table, entry, faults)
-    if start is not None and not faults.found:
-        backward = start >= clock
+    if start is not None:
+        backward = (start >= clock) & ~faults.rows_of(time) & ~faults.rows_of(str(entry))
         faults.add(entry, backward, f"is not before {time}", "drop rows without time at risk")
     code, names = _causes(table, event, faults) if causes else _event(table, event, faults)
     weights = None if weight is None else _weight(table, weight, faults)
@@ -206,15 +206,21 @@ class _Faults:
     def __init__(self, n_rows: int):
         self.n_rows = n_rows
         self.found: list[Fault] = []
+        self.broken: dict[str, np.ndarray] = {}
+
+    def rows_of(self, column: str) -> np.ndarray:
+        return self.broken.get(column, np.zeros(self.n_rows, bool))
 
     def add(self, column: str | None, broken: np.ndarray, message: str, repair: str) -> None:
         count = int(np.count_nonzero(broken))
         if count:
             words = f"{column} {message} in {count:,} of {self.n_rows:,} rows"
             self.found.append(Fault("data", str(column), count, words, repair))
+            self.broken[str(column)] = self.rows_of(str(column)) | broken
 
     def wrong_type(self, column: str, dtype: object, expected: str, repair: str) -> None:
         self.found.append(Fault("data", column, 0, f"{column} is {dtype}, not {expected}", repair))
+        self.broken[column] = np.ones(self.n_rows, bool)
 
 
 def _numbers(table: pd.DataFrame, column: str, faults: _Faults) -> np.ndarray | None:
