@@ -1,152 +1,154 @@
-"""Time the curve and the triangle on ten million rows beside what people use instead.
+"""Time the retention room beside what people use instead, with the memory each takes.
 
-Run `python benchmarks/retention.py [millions of rows]`. Both sides run in the same process on the
-same machine, so read the ratios, not the seconds.
+    python benchmarks/retention.py [--only NAME] [--scale SHARE] [--without-slow] [--folder FOLDER]
+
+Every contender runs alone in a fresh process on the same input, three times, or once where one run
+takes half a minute. What is printed is the median, the peak memory above the input, and how many
+times as long as ours it takes: on another machine read the ratios, not the seconds. Answers that
+differ from ours stop the comparison; R takes part where Rscript is installed.
 """
 
 from __future__ import annotations
 
+import argparse
+import shutil
 import sys
-import time
-from collections.abc import Callable
-from typing import Any
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
 
-import duckdb
-import lifelines
 import numpy as np
-import pandas as pd
+from inputs import write_patients, write_visits
+from measure import Measurement, measure
 
-from loyalty_research.retention import (
-    derive_lapse_dates,
-    kaplan_meier,
-    retention_triangle,
+
+@dataclass(frozen=True)
+class Comparison:
+    """One task: how many rows, who takes part, and the ratio that each has to show."""
+
+    name: str
+    title: str
+    rows: int
+    others: dict[str, float]
+    """Contender -> how many times as long as ours it has to take."""
+    slow: bool = False
+    differs: tuple[str, ...] = ()
+    """Contenders whose answer is known to be another one; why is said in `contenders.py`."""
+
+
+MILLION = 1_000_000
+COMPARISONS = (
+    Comparison(
+        "km",
+        "Kaplan-Meier with its risk sets, from a file",
+        10 * MILLION,
+        {"lifelines_km": 4, "r:km": 50},
+    ),
+    Comparison(
+        "aalen_johansen",
+        "Aalen-Johansen, three causes",
+        MILLION,
+        {
+            "statsmodels_aalen_johansen": 15,
+            "lifelines_aalen_johansen": 1000,
+            "r:aalen_johansen": 1000,
+        },
+        differs=("lifelines_aalen_johansen",),
+    ),
+    Comparison("logrank", "log-rank test", MILLION, {"lifelines_logrank": 15, "r:logrank": 200}),
+    Comparison("cox", "Cox, 10 covariates, daily ties", MILLION, {"lifelines_cox": 2, "r:cox": 5}),
+    Comparison(
+        "cox_robust",
+        "Cox with a clustered error",
+        MILLION // 10,
+        {"lifelines_cox_robust": 100, "r:cox_robust": 100},
+        slow=True,
+        differs=("lifelines_cox_robust",),
+    ),
+    Comparison("cox_entry", "Cox with delayed entry", MILLION, {"r:cox_entry": 4}),
+    Comparison("cox_entry", "Cox with delayed entry", MILLION // 10, {"lifelines_cox_entry": 150}),
+    Comparison(
+        "proportional_hazards",
+        "proportional hazards, score test",
+        MILLION,
+        {"r:proportional_hazards": 4},
+    ),
+    Comparison("concordance", "concordance with its error", MILLION, {"r:concordance": 6}),
+    Comparison(
+        "fine_gray", "Fine-Gray, 10 covariates", MILLION // 10, {"r:fine_gray": 1000}, slow=True
+    ),
+    Comparison(
+        "spans",
+        "first, last and lapse of each patient, from a file",
+        50 * MILLION,
+        {"pandas_spans": 4},
+    ),
+    Comparison("triangle", "monthly triangle, from a file", 50 * MILLION, {"pandas_triangle": 4}),
 )
 
-CUTOFF = pd.Timestamp("2023-12-31")
 
-
-def make_visits(n: int) -> pd.DataFrame:
-    """Return `n` visits of a tenth as many patients over four years, in no order."""
-    rng = np.random.default_rng(20240101)
-    day = rng.integers(0, 1461, n)
-    dates = np.datetime64("2020-01-01", "ns") + day.astype("timedelta64[D]")
-    return pd.DataFrame({"patient_id": rng.integers(0, n // 10, n), "visit_date": dates})
-
-
-def make_times(n: int) -> pd.DataFrame:
-    """Return `n` patients with a time in days and whether it ended in the event."""
-    rng = np.random.default_rng(20240102)
-    return pd.DataFrame({"time": rng.integers(1, 1826, n), "event": rng.random(n) < 0.4})
-
-
-def timed(label: str, run: Callable[[], Any]) -> tuple[float, Any]:
-    """Return the seconds of the quickest of three runs, with the answer."""
-    seconds, answer = [], None
-    for _ in range(3):
-        start = time.perf_counter()
-        answer = run()
-        seconds.append(time.perf_counter() - start)
-    write(f"  {label:<44}{min(seconds):8.2f} s")
-    return min(seconds), answer
-
-
-def write(line: str) -> None:
+def write(line: str = "") -> None:
     """Write one line."""
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
 
 
-def pandas_triangle(visits: pd.DataFrame) -> pd.DataFrame:
-    """Return the exact monthly triangle as it is usually written with pandas."""
-    month = visits["visit_date"].dt.year * 12 + visits["visit_date"].dt.month
-    active = visits[["patient_id"]].assign(month=month).drop_duplicates()
-    active["cohort"] = active.groupby("patient_id")["month"].transform("min")
-    active["period"] = active["month"] - active["cohort"]
-    return active.groupby(["cohort", "period"]).size().rename("n_retained").reset_index()
+def row(label: str, found: Measurement, ours: Measurement | None = None, aim: float = 0) -> str:
+    """Return a line of the table."""
+    text = f"  {label:<34}{found.seconds:10.3f} s{found.megabytes:9.0f} MB  {found.runs} run(s)"
+    if ours is None:
+        return text
+    return f"{text}{found.seconds / ours.seconds:10.1f} x   (aim {aim:g} x)"
 
 
-def pandas_lapses(visits: pd.DataFrame) -> pd.Series:
-    """Return the last visit before the first gap of more than 180 days, with pandas."""
-    ordered = visits.sort_values(["patient_id", "visit_date"])
-    following = ordered.groupby("patient_id")["visit_date"].shift(-1).fillna(CUTOFF)
-    lapsed = (following - ordered["visit_date"]).dt.days > 180
-    return ordered[lapsed].groupby("patient_id")["visit_date"].min()
+def compare(task: Comparison, folder: Path, scale: float) -> None:
+    """Run one comparison and write its table."""
+    n = int(task.rows * scale)
+    is_of_visits = task.name in ("spans", "triangle")
+    path = (write_visits if is_of_visits else write_patients)(folder, n)
+    write(f"{task.title}, {n:,} rows")
+    ours = measure(f"ours_{task.name}", path)
+    write(row("loyalty_research", ours))
+    for other, aim in task.others.items():
+        if other.startswith("r:") and not shutil.which("Rscript"):
+            write(f"  {other:<34}  R is not installed")
+            continue
+        found = measure(other, path)
+        write(row(other, found, ours, aim))
+        if other not in task.differs:
+            count = min(len(found.answer), len(ours.answer))
+            np.testing.assert_allclose(found.answer[:count], ours.answer[:count], rtol=1e-5)
+    write()
 
 
-def compare(name: str, ours: dict[str, Callable[[], Any]], other: tuple[str, Callable[[], Any]]):
-    """Run both sides, write their ratio, and return the answers."""
-    write(name)
-    slow, expected = timed(*other)
-    answers = []
-    for label, run in ours.items():
-        quick, answer = timed(label, run)
-        answers.append(answer)
-        write(f"  {'':<44}{slow / quick:8.1f} times as fast as {other[0]}")
-    return expected, answers
+def flat(folder: Path, scale: float) -> None:
+    """Write how much memory the curve takes on a tenth, a third and all of the rows."""
+    write("Memory of the Kaplan-Meier curve from a file")
+    for rows in (1, 3, 10):
+        n = int(rows * MILLION * scale)
+        write(row(f"{n:,} rows", measure("ours_km", write_patients(folder, n))))
+    write()
 
 
-def curves(connection: duckdb.DuckDBPyConnection, n: int) -> None:
-    """Compare the curves of `n` patients."""
-    times = make_times(n)
-    connection.execute("CREATE TABLE times AS SELECT * FROM times")
-    fitter = lifelines.KaplanMeierFitter()
-    expected, answers = compare(
-        f"Kaplan-Meier, {n:,} patients",
-        {
-            "kaplan_meier, pandas": lambda: kaplan_meier(times),
-            "kaplan_meier, DuckDB table": lambda: kaplan_meier(connection.table("times")),
-        },
-        ("lifelines", lambda: fitter.fit(times["time"], times["event"]).survival_function_),
+def main() -> None:
+    """Run the comparisons asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--only", help="name of one comparison")
+    parser.add_argument("--scale", type=float, default=1, help="share of the rows")
+    parser.add_argument("--without-slow", action="store_true", help="leave out what takes minutes")
+    parser.add_argument(
+        "--folder", type=Path, help="where inputs are kept; else a temporary folder"
     )
-    for curve in answers:
-        np.testing.assert_allclose(curve["estimate"], expected.iloc[:, 0], rtol=1e-9)
-
-
-def triangles(connection: duckdb.DuckDBPyConnection, visits: pd.DataFrame) -> None:
-    """Compare the monthly triangles of the same visits."""
-    expected, answers = compare(
-        f"Monthly triangle, {len(visits):,} visits",
-        {
-            "retention_triangle, pandas": lambda: retention_triangle(visits, data_cutoff=CUTOFF),
-            "retention_triangle, DuckDB table": lambda: retention_triangle(
-                connection.table("visits"), data_cutoff=CUTOFF
-            ),
-        },
-        ("pandas by hand", lambda: pandas_triangle(visits)),
-    )
-    for triangle in answers:
-        np.testing.assert_equal(triangle["n_retained"].sum(), expected["n_retained"].sum())
-
-
-def lapses(connection: duckdb.DuckDBPyConnection, visits: pd.DataFrame) -> None:
-    """Compare the lapse dates of the same patients."""
-    rule = {"lapse_days": 180, "data_cutoff": CUTOFF}
-    expected, answers = compare(
-        f"Lapses, {len(visits):,} visits",
-        {
-            "derive_lapse_dates, pandas": lambda: derive_lapse_dates(visits, **rule),
-            "derive_lapse_dates, DuckDB table": lambda: derive_lapse_dates(
-                connection.table("visits"), **rule
-            ).df(),
-        },
-        ("pandas by hand", lambda: pandas_lapses(visits)),
-    )
-    for answer in answers:
-        np.testing.assert_equal(int(answer["lapse_date"].notna().sum()), len(expected))
-
-
-def main(millions: float) -> None:
-    """Run every comparison, refusing answers that differ."""
-    n = int(millions * 1e6)
-    connection = duckdb.connect()
-    curves(connection, n)
-    visits = make_visits(n)
-    connection.execute(
-        "CREATE TABLE visits AS SELECT patient_id, visit_date::DATE AS visit_date FROM visits"
-    )
-    triangles(connection, visits)
-    lapses(connection, visits)
+    chosen = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = chosen.folder or Path(scratch)
+        folder.mkdir(parents=True, exist_ok=True)
+        if chosen.only in (None, "flat"):
+            flat(folder, chosen.scale)
+        for task in COMPARISONS:
+            if chosen.only in (None, task.name) and not (chosen.without_slow and task.slow):
+                compare(task, folder, chosen.scale)
 
 
 if __name__ == "__main__":
-    main(float(sys.argv[1]) if len(sys.argv) > 1 else 10)
+    main()

@@ -1,0 +1,78 @@
+"""The tables that the comparisons run on, made once a seed and kept as Parquet and as plain binary.
+
+R reads the plain binary files, which is quicker than any file format it has.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+N_COVARIATES = 10
+COVARIATES = [f"x{k}" for k in range(1, N_COVARIATES + 1)]
+CAUSES = ("died", "lapsed", "moved")
+
+
+def patients(n: int) -> pd.DataFrame:
+    """Return `n` patients with covariates, whole days to event or censoring, entry and cluster."""
+    rng = np.random.default_rng(20240102)
+    covariates = rng.normal(size=(n, N_COVARIATES)).round(3)
+    covariates[:, :4] = covariates[:, :4] > 0
+    effect = np.linspace(-0.3, 0.3, N_COVARIATES)
+    latent = rng.exponential(1200 / np.exp(covariates @ effect))
+    censored = rng.uniform(200, 1826, n)
+    time = np.ceil(np.minimum(latent, censored)).astype(np.int32)
+    event = latent <= censored
+    other = rng.random(n)
+    cause = np.where(
+        event, np.where(other < 0.7, "lapsed", np.where(other < 0.9, "died", "moved")), "censored"
+    )
+    table = pd.DataFrame(covariates, columns=COVARIATES)
+    return table.assign(
+        time=time,
+        event=event,
+        cause=pd.Categorical(cause, categories=["censored", *CAUSES]),
+        entry=np.minimum(rng.integers(0, 300, n), time - 1).astype(np.int32),
+        arm=rng.integers(0, 2, n).astype(np.int32),
+        cluster=np.arange(n, dtype=np.int32) // 2,
+    )
+
+
+def write_patients(folder: Path, n: int) -> Path:
+    """Write the patients as Parquet and as one binary file a column; return the Parquet file."""
+    path = folder / f"patients_{n}.parquet"
+    if path.exists():
+        return path
+    table = patients(n)
+    columns = folder / f"patients_{n}"
+    columns.mkdir(parents=True, exist_ok=True)
+    codes = table.assign(event=table["event"], cause=table["cause"].cat.codes)
+    for name in codes:
+        kind = np.float64 if name in COVARIATES else np.int32
+        codes[name].to_numpy().astype(kind).tofile(columns / f"{name}.bin")
+    table.to_parquet(path)
+    return path
+
+
+def write_visits(folder: Path, n: int) -> Path:
+    """Write about `n` visits of a tenth as many patients over six years, in date order."""
+    path = folder / f"visits_{n}.parquet"
+    if path.exists():
+        return path
+    rng = np.random.default_rng(20240101)
+    first_day = np.datetime64("2018-01-01", "D").astype(np.int32)
+    writer = None
+    per_day = np.full(6 * 365, n // (6 * 365))
+    for day, count in enumerate(per_day):
+        who = np.sort(rng.integers(0, n // 10, count, dtype=np.int32))
+        when = np.full(count, first_day + day, np.int32)
+        rows = pa.table({"patient_id": who, "visit_date": pa.array(when).cast(pa.date32())})
+        writer = writer or pq.ParquetWriter(path, rows.schema, compression="zstd")
+        writer.write_table(rows)
+    if writer is not None:
+        writer.close()
+    return path
