@@ -18,7 +18,7 @@ from loyalty_research.retention.rows import CENSORED
 _RESERVED = frozenset(
     ("event", "entry", "q", "n", "estimate", "std_error", "conf_low", "conf_high", "conf_level")
 ).union(("time", "n_at_risk", "n_events", "n_censored", "cause"))
-_TIME, _EVENT, _ENTRY, _N, _FREQ = "__time", "__event", "__entry", "__n", "__freq"
+_TIME, _EVENT, _N = "__time", "__event", "__n"
 _ODD_TIME, _ODD_ENTRY, _ODD_EVENT, _BACKWARD = "__odd_t", "__odd_s", "__odd_e", "__backward"
 _ODD_FREQ, _ROWS = "__odd_n", "__rows"
 
@@ -63,16 +63,17 @@ def count_exits(
     """
     groups = as_columns(by)
     rows = _open(data, groups, time, event, entry, freq, causes)
-    odd = [_ODD_TIME, _ODD_EVENT, _ODD_FREQ, *([_ODD_ENTRY, _BACKWARD] if entry else [])]
-    exits = _count(rows, [*groups, _TIME, _EVENT, *odd], data, groups)
-    raise_faults(_faults(exits, groups, time, event, entry, freq))
-    exits = exits.rename(columns={_TIME: "time", _EVENT: "event", _N: "n"})
-    exits = exits[[*groups, "time", "event", "n"]]
+    exits = _exits(rows, groups, time, event, entry, freq, causes)
+    table = _as_table(exits, data, groups)
+    raise_faults(_faults(table, groups, time, event, entry, freq))
+    names = {_TIME: "time", _EVENT: "event", _N: "n"}
+    table = table.rename(columns=names)[[*groups, "time", "event", "n"]].astype({"n": np.int64})
     if entry is None:
-        return exits, None
-    entries = _count(rows, [*groups, _ENTRY], data, groups)
-    entries = entries.rename(columns={_ENTRY: "entry", _N: "n"})
-    return exits, entries[[*groups, "entry", "n"]]
+        return table, None
+    start, _ = _whole(entry, rows.collect_schema()[entry])
+    entries = rows.group_by(*groups, start.alias("entry")).agg(*_sizes(freq))
+    entered = _as_table(entries, data, groups).rename(columns={_N: "n"}).astype({"n": np.int64})
+    return table, entered[[*groups, "entry", "n"]]
 
 
 def _open(
@@ -91,24 +92,53 @@ def _open(
     columns = list(dict.fromkeys([*groups, time, event, *others]))
     raise_faults(missing_columns(data, columns, table="data"))
     rows = lend({"data": data}, columns={"data": columns})["data"]
+    raise_faults(_type_faults(rows.collect_schema(), [time, *others], event, causes))
+    return rows.select(*columns)
+
+
+def _exits(
+    rows: nw.LazyFrame,
+    groups: Sequence[str],
+    time: str,
+    event: str,
+    entry: str | None,
+    freq: str | None,
+    causes: bool,
+) -> nw.LazyFrame:
+    """Return the rows counted by what their columns hold, then by what that means.
+
+    The first pass groups by the plain columns, which engines do fastest; what is odd about a value
+    is looked at once for each distinct one.
+    """
     schema = rows.collect_schema()
-    raise_faults(_type_faults(schema, [time, *others], event, causes))
+    odd = []
+    if entry is not None:
+        _, odd_entry = _whole(entry, schema[entry])
+        backward = (nw.col(entry) >= nw.col(time)).fill_null(False)
+        odd += [odd_entry.alias(_ODD_ENTRY), backward.alias(_BACKWARD)]
+    if freq is not None:
+        number, odd_freq = _whole(freq, schema[freq])
+        below = (odd_freq == 0) & (number < 1)
+        odd.append(nw.when(below).then(nw.lit(3)).otherwise(odd_freq).alias(_ODD_FREQ))
+    plain = rows.group_by(*groups, time, event, *odd).agg(*_sizes(freq))
     clock, odd_time = _whole(time, schema[time])
     code, odd_event = (_cause if causes else _code)(event, schema[event])
-    keys = [clock.alias(_TIME), odd_time.alias(_ODD_TIME)]
-    keys += [code.alias(_EVENT), odd_event.alias(_ODD_EVENT)]
-    if entry is not None:
-        start, odd_entry = _whole(entry, schema[entry])
-        keys += [start.alias(_ENTRY), odd_entry.alias(_ODD_ENTRY)]
-        backward = (odd_time == 0) & (odd_entry == 0) & (start >= clock)
-        keys.append(backward.alias(_BACKWARD))
-    number, odd_number = (nw.lit(1), nw.lit(0)) if freq is None else _whole(freq, schema[freq])
-    keys.append(number.cast(nw.Int64).alias(_FREQ))
-    below = (odd_number == 0) & (number < 1)
-    keys.append(
-        nw.when(below).then(nw.lit(3)).otherwise(odd_number).cast(nw.Int64).alias(_ODD_FREQ)
-    )
-    return rows.select(*groups, *keys)
+    meaning = [
+        clock.alias(_TIME),
+        code.alias(_EVENT),
+        odd_time.alias(_ODD_TIME),
+        odd_event.alias(_ODD_EVENT),
+    ]
+    flags = [_ODD_ENTRY, _BACKWARD] if entry is not None else []
+    flags += [_ODD_FREQ] if freq is not None else []
+    keys = [*groups, _TIME, _EVENT, _ODD_TIME, _ODD_EVENT, *flags]
+    coded = plain.select(*groups, *meaning, *flags, _N, _ROWS)
+    return coded.group_by(*keys).agg(nw.col(_N).sum(), nw.col(_ROWS).sum())
+
+
+def _sizes(freq: str | None) -> list[nw.Expr]:
+    number = nw.len() if freq is None else nw.col(freq).sum()
+    return [number.alias(_N), nw.len().alias(_ROWS)]
 
 
 def _type_faults(schema: Any, numbers: Sequence[str], event: str, causes: bool) -> list[Fault]:
@@ -158,17 +188,13 @@ def _cause(column: str, dtype: Any) -> tuple[nw.Expr, nw.Expr]:
     return nw.col(column).cast(nw.String).fill_null(CENSORED), nw.lit(0).cast(nw.Int64)
 
 
-def _count(
-    rows: nw.LazyFrame, keys: Sequence[str], data: Any, groups: Sequence[str]
-) -> pd.DataFrame:
-    table = to_pandas(
-        collect(rows.group_by(*keys).agg(nw.col(_FREQ).sum().alias(_N), nw.len().alias(_ROWS)))
-    )
-    table = table.astype({_N: np.int64, _ROWS: np.int64})
+def _as_table(counts: nw.LazyFrame, data: Any, groups: Sequence[str]) -> pd.DataFrame:
+    table = to_pandas(collect(counts)).astype({_ROWS: np.int64})
     if nw.dependencies.is_pandas_dataframe(data):
         # A pandas category keeps its own order of levels.
         table = table.astype({name: data[name].dtype for name in groups})
-    return table.sort_values([*groups, *[k for k in keys if k not in groups]], ignore_index=True)
+    keys = [name for name in table if name not in (_N, _ROWS)]
+    return table.sort_values(keys, ignore_index=True)
 
 
 def _faults(
@@ -184,6 +210,7 @@ def _faults(
     if total == 0:
         return [Fault("data", "", 0, "the table has no rows", "check the cohort's criteria")]
     drop, whole = "drop or repair these rows", "convert it to whole days first, rounding down"
+    late = "drop rows without time at risk"
     found = [(group, counts[group].isna(), "is missing", drop) for group in groups]
     found += [
         (time, counts[_ODD_TIME] == 1, "is missing", drop),
@@ -198,10 +225,16 @@ def _faults(
         ),
     ]
     if entry is not None:
+        known = (counts[_ODD_TIME] == 0) & (counts[_ODD_ENTRY] == 0)
         found += [
             (entry, counts[_ODD_ENTRY] == 1, "is missing", drop),
             (entry, counts[_ODD_ENTRY] == 2, "is not a whole number", whole),
-            (entry, counts[_BACKWARD], f"is not before {time}", "drop rows without time at risk"),
+            (
+                entry,
+                known & counts[_BACKWARD].astype(bool),
+                f"is not before {time}",
+                late,
+            ),
         ]
     if freq is not None:
         repair = "count the patients of each row, or give weight= instead"
