@@ -294,7 +294,7 @@ def _counts_of_exits(
     by: Sequence[str],
     times: Sequence[int],
 ) -> tuple[pd.DataFrame, list[Counts], tuple[str, ...]]:
-    event, causes = _event_codes(exits["event"])
+    event, causes = event_codes(exits["event"])
     code, groups = group_codes(exits, by)
     time, n = exits["time"].to_numpy(np.int64), exits["n"].to_numpy(np.int64)
     entering = None if entries is None else _entries_by_group(entries, groups, by)
@@ -305,7 +305,20 @@ def _counts_of_exits(
     return groups, counts, causes
 
 
-def _event_codes(event: pd.Series) -> tuple[np.ndarray, tuple[str, ...]]:
+def event_codes(event: pd.Series) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Return the events of a table of exits as codes, with the names of the causes.
+
+    Args:
+        event: True or false, or the cause as text with "censored" for none.
+
+    Returns:
+        0 for censored and k for the k-th cause; the sorted names.
+
+    Examples:
+        >>> codes, causes = event_codes(pd.Series(["moved", "censored", "died"]))
+        >>> codes.tolist(), causes
+        ([2, 0, 1], ('died', 'moved'))
+    """
     if pd.api.types.is_bool_dtype(event):
         return event.to_numpy(np.int64), ("event",)
     codes, names = pd.factorize(event.mask(event == CENSORED), sort=True)
