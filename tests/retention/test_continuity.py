@@ -227,6 +227,10 @@ SCORED = pd.DataFrame(
 )
 
 
+def test_the_summary_has_the_fixed_columns(assert_columns):
+    assert_columns(continuity_summary(SCORED, indices="upc"), "estimates", more=["n_missing"])
+
+
 def test_mean_and_share_by_group_by_hand():
     table = continuity_summary(SCORED, by="sex", indices="upc")
     assert list(table) == ["term", "sex", *ESTIMATES, "n_missing"]

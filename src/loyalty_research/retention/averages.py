@@ -92,20 +92,37 @@ def open_rows_by_group(
     raise_faults(missing_columns(data, names, table=table))
     rows = lend({table: data}, columns={table: names})[table]
     schema = rows.collect_schema()
-    raise_faults(_number_faults(schema, columns, table))
+    due = [name for name in columns if not isinstance(schema[name], nw.Boolean)]
+    raise_faults(number_faults(rows, due, table=table))
     rows = rows.select(*groups, *[_as_float(name, schema[name]) for name in columns])
     every = [*[is_missing(name, repair=REPAIR_GROUP) for name in groups], *checks]
     raise_faults(value_faults(rows, every, table=table))
     return rows
 
 
-def _number_faults(schema: Any, columns: Sequence[str], table: str) -> list[Fault]:
+def number_faults(frame: nw.LazyFrame, columns: Sequence[str], *, table: str) -> list[Fault]:
+    """Return one fault for each column that should hold numbers but does not.
+
+    Args:
+        frame: The table.
+        columns: Columns that must be numbers.
+        table: The table's name, for the messages.
+
+    Returns:
+        The faults, none if all are numbers.
+
+    Examples:
+        >>> import duckdb
+        >>> visits = nw.from_native(duckdb.sql("SELECT 'ten' AS fee"))
+        >>> print(number_faults(visits, ["fee"], table="visits")[0])
+        visits: fee is String, not a number; code it as a number first
+    """
+    schema = frame.collect_schema()
+    repair = "code it as a number first"
     return [
-        Fault(
-            table, name, 0, f"{name} is {schema[name]}, not a number", "code it as a number first"
-        )
+        Fault(table, name, 0, f"{name} is {schema[name]}, not a number", repair)
         for name in columns
-        if not (schema[name].is_numeric() or isinstance(schema[name], nw.Boolean))
+        if not schema[name].is_numeric()
     ]
 
 
