@@ -145,3 +145,11 @@ def test_other_codes_than_zero_and_one_for_a_plan_are_refused():
 def test_a_table_without_the_one_who_recommends_is_refused():
     with pytest.raises(DataError, match="column referrer_id is missing"):
         derive_loyalty_behaviours(COHORT, referrals=REFERRALS.drop(columns="referrer_id"), **ASKED)
+
+
+@pytest.mark.parametrize("table", list(ALL))
+def test_dates_after_the_cutoff_are_refused(table):
+    items = ITEMS if table == "survey_responses" else {}
+    early = ASKED | {"data_cutoff": day(2)}
+    with pytest.raises(DataError, match=r"_date is after data_cutoff in \d of \d rows"):
+        derive_loyalty_behaviours(COHORT, **{table: ALL[table]}, **early, **items)

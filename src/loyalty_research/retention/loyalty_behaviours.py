@@ -68,7 +68,8 @@ def derive_loyalty_behaviours(
     Raises:
         UsageError: No table given, a question without answers in the survey (the nearest is
             proposed), a survey without a question or a question without a survey.
-        DataError: Missing columns, ids, dates or scores; all faults of a table at once.
+        DataError: Missing columns, ids, dates or scores, dates after `data_cutoff`, other codes
+            than true and false in `planned`; all faults of a table at once.
 
     Examples:
         >>> import pandas as pd
@@ -105,7 +106,7 @@ def derive_loyalty_behaviours(
             who="referrer_id",
         )
     if survey_responses is not None:
-        cohort = _with_scores(cohort, survey_responses, items, days)
+        cohort = _with_scores(cohort, survey_responses, items, days, cutoff)
     return cohort
 
 
@@ -134,7 +135,7 @@ def _with_deeds(
     if who != "patient_id":
         events = _renamed(events, who, table)
     flag = [plan] if plan is not None else []
-    rows, people = _open(cohort, events, table, date, flag)
+    rows, people = _open(cohort, events, table, date, flag, cutoff)
     if plan is not None:
         rows = rows.filter((nw.col(plan).cast(nw.Int64) == 0).fill_null(False))
     since = day_number(nw.col(date)) - nw.col(_INDEX)
@@ -158,9 +159,9 @@ def _renamed(events: Any, who: str, table: str) -> Any:
     return frame.select(nw.col(who).alias("patient_id"), *others).to_native()
 
 
-def _with_scores(cohort: Any, survey: Any, items: Mapping[str, str], days: int) -> Any:
+def _with_scores(cohort: Any, survey: Any, items: Mapping[str, str], days: int, cutoff: int) -> Any:
     """Return the cohort with each patient's mean answer to each question within the days."""
-    rows, people = _open(cohort, survey, "survey_responses", "survey_date", ["item", "score"])
+    rows, people = _open(cohort, survey, "survey_responses", "survey_date", _SURVEY, cutoff)
     known = collect(distinct(rows, "item")).column(0).to_pylist()
     for name, item in items.items():
         argument = "trust_item" if name == "trust" else "payment_item"
@@ -179,7 +180,7 @@ def _with_scores(cohort: Any, survey: Any, items: Mapping[str, str], days: int) 
 
 
 def _open(
-    cohort: Any, events: Any, table: str, date: str, more: Sequence[str]
+    cohort: Any, events: Any, table: str, date: str, more: Sequence[str], cutoff: int
 ) -> tuple[nw.LazyFrame, nw.LazyFrame]:
     names = column_names(cohort, table="cohort")
     window = [name for name in ("observed_until",) if name in names]
@@ -191,7 +192,12 @@ def _open(
     )
     rows, people = lent[table], lent["cohort"]
     raise_faults(_type_faults(rows, more, table))
-    checks = [is_missing("patient_id", repair=REPAIR_ID), is_missing(date, repair=REPAIR_DATE)]
+    late = day_number(nw.col(date)) > cutoff
+    checks = [
+        is_missing("patient_id", repair=REPAIR_ID),
+        is_missing(date, repair=REPAIR_DATE),
+        Check(date, late, "is after data_cutoff", "move data_cutoff or correct the dates"),
+    ]
     for name in more:
         if name in _SURVEY:
             checks.append(is_missing(name, repair="drop the unanswered question"))
