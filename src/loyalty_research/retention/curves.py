@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
 
 from loyalty_research.data.arguments import as_columns, check_choice, check_share, check_whole
+from loyalty_research.retention.curve_limits import CONF_TYPES, add_limits
 from loyalty_research.retention.risk_sets import combine_counts, count_exits
-
-CONF_TYPES = ("log-log", "log", "plain")
+from loyalty_research.retention.robust_curves import open_spells, robust_curve
 
 
 def kaplan_meier(
@@ -22,6 +21,9 @@ def kaplan_meier(
     event: str = "event",
     entry: str | None = None,
     by: str | Sequence[str] | None = None,
+    weight: str | None = None,
+    freq: str | None = None,
+    cluster: str | None = None,
     times: Sequence[int] | None = None,
     conf_level: float = 0.95,
     conf_type: str = "log-log",
@@ -29,10 +31,11 @@ def kaplan_meier(
     """Return the Kaplan-Meier estimate of the share without the event at each time.
 
     Kaplan and Meier, JASA 1958;53:457. The standard error is Greenwood's (1926). Intervals are
-    those of R's `survfit`: `"log-log"` (Kalbfleisch and Prentice), `"log"`, `"plain"`; where R
-    gives none (log-log while nobody has had the event, any type once everybody has) they are
-    missing. The engine reduces the rows to counts by group, time and event in one aggregation, so
-    ten million patients cost little more than reading them.
+    those of R's `survfit`: `"log-log"` (Kalbfleisch and Prentice), `"log"`, `"plain"`, `"logit"`,
+    `"arcsin"`; where R gives none (most types while nobody has had the event, any type once
+    everybody has) they are missing. The engine reduces the rows to counts by group, time and event
+    in one aggregation, so ten million patients cost little more than reading them; weights and
+    clusters need the rows themselves.
 
     With delayed entry a small early risk set can bring the curve down to 0, where it stays; look
     at `n_at_risk` before reading such a curve.
@@ -45,6 +48,12 @@ def kaplan_meier(
         entry: Column with the time from which the patient is under observation; at risk at t are
             those with `entry < t <= time`. Without it all are at risk from the start.
         by: Column or columns that name groups.
+        weight: Column of case weights above 0, as of inverse probability weighting. The standard
+            error is then the robust one (infinitesimal jackknife), as in R's
+            `survfit(robust=TRUE)`, which takes the weights as given.
+        freq: Column of whole numbers from 1: how many patients a row stands for, exactly as if the
+            row were repeated.
+        cluster: Column that names the cluster; the robust variance is summed over clusters.
         times: Report the curve at these times only: estimate and interval are those of the last
             step at or before, the counts are those of the time itself.
         conf_level: Coverage of the pointwise interval.
@@ -52,12 +61,13 @@ def kaplan_meier(
 
     Returns:
         One row a group and distinct time, time 0 included: the group's columns, `time`,
-        `n_at_risk`, `n_events`, `n_censored`, `estimate`, `std_error`, `conf_low`, `conf_high`,
-        `conf_level`.
+        `n_at_risk`, `n_events`, `n_censored` (patients, also when they are weighted), with
+        `weight` also `weight_at_risk`, `weight_events`, `weight_censored`, then `estimate`,
+        `std_error`, `conf_low`, `conf_high`, `conf_level`.
 
     Raises:
         UsageError: An unknown `conf_type`, times that are not whole or are negative.
-        DataError: As for `risk_sets`.
+        DataError: As for `risk_sets`; weights that are not above 0, missing clusters.
 
     Examples:
         >>> import pandas as pd
@@ -71,9 +81,9 @@ def kaplan_meier(
     """
     check_choice(conf_type, CONF_TYPES, name="conf_type")
     level, asked = check_share(conf_level, name="conf_level"), _check_times(times)
-    exits, entries = count_exits(data, time=time, event=event, entry=entry, by=by)
-    counts = combine_counts(exits, entries, by=by, times=asked or ())
-    curve = curve_from_counts(counts, by=by, conf_level=level, conf_type=conf_type)
+    columns = {"time": time, "event": event, "entry": entry, "freq": freq}
+    limits = {"conf_level": level, "conf_type": conf_type}
+    curve = _open_curve(data, columns, by, weight, cluster, asked or (), limits)
     if asked is None:
         return curve
     return curve[curve["time"].isin(asked)].reset_index(drop=True)
@@ -87,6 +97,9 @@ def quantile_time(
     event: str = "event",
     entry: str | None = None,
     by: str | Sequence[str] | None = None,
+    weight: str | None = None,
+    freq: str | None = None,
+    cluster: str | None = None,
     conf_level: float = 0.95,
     conf_type: str = "log-log",
 ) -> pd.DataFrame:
@@ -104,8 +117,11 @@ def quantile_time(
         event: Column that is true or 1 for an event, false or 0 for censoring.
         entry: Column with the time from which the patient is under observation.
         by: Column or columns that name groups.
+        weight: Column of case weights above 0; the band is then the robust one.
+        freq: Column of whole numbers from 1: how many patients a row stands for.
+        cluster: Column that names the cluster, over which the robust variance is summed.
         conf_level: Coverage of the interval.
-        conf_type: Scale of the curve's band: `"log-log"`, `"log"`, `"plain"`.
+        conf_type: Scale of the curve's band, as for `kaplan_meier`.
 
     Returns:
         One row a group and `q`: the group's columns, `q`, `estimate`, `conf_low`, `conf_high`,
@@ -124,9 +140,9 @@ def quantile_time(
     check_choice(conf_type, CONF_TYPES, name="conf_type")
     level = check_share(conf_level, name="conf_level")
     shares = [check_share(share, name="q") for share in np.atleast_1d(np.asarray(q)).tolist()]
-    exits, entries = count_exits(data, time=time, event=event, entry=entry, by=by)
-    counts = combine_counts(exits, entries, by=by)
-    curve = curve_from_counts(counts, by=by, conf_level=level, conf_type=conf_type)
+    columns = {"time": time, "event": event, "entry": entry, "freq": freq}
+    limits = {"conf_level": level, "conf_type": conf_type}
+    curve = _open_curve(data, columns, by, weight, cluster, (), limits)
     groups = as_columns(by)
     parts = [(None, curve)] if not groups else list(curve.groupby(groups, observed=True))
     rows = [row for _, part in parts for row in _quantiles(part, groups, shares, level)]
@@ -143,7 +159,7 @@ def curve_from_counts(
         counts: As `risk_sets` returns: `group..., time, n_at_risk, n_events, n_censored`.
         by: Column or columns that name groups.
         conf_level: Coverage of the pointwise interval.
-        conf_type: `"log-log"`, `"log"`, `"plain"`.
+        conf_type: Scale on which the interval is symmetric, as for `kaplan_meier`.
 
     Returns:
         The counts with `estimate`, `std_error`, `conf_low`, `conf_high`, `conf_level` added.
@@ -165,40 +181,35 @@ def curve_from_counts(
     return pd.concat(parts, ignore_index=True)
 
 
+def _open_curve(
+    data: Any,
+    columns: dict[str, Any],
+    by: str | Sequence[str] | None,
+    weight: str | None,
+    cluster: str | None,
+    times: Sequence[int],
+    limits: dict[str, Any],
+) -> pd.DataFrame:
+    if weight is None and cluster is None:
+        exits, entries = count_exits(data, by=by, **columns)
+        return curve_from_counts(
+            combine_counts(exits, entries, by=by, times=times), by=by, **limits
+        )
+    rows = open_spells(data, by=by, weight=weight, cluster=cluster, **columns)
+    return robust_curve(rows, times=times, weighted=weight is not None, **limits)
+
+
 def _curve(counts: pd.DataFrame, conf_level: float, conf_type: str) -> pd.DataFrame:
     # Floats, because the product of two counts of a hundred million overflows no float.
     at_risk = counts["n_at_risk"].to_numpy(float)
     events = counts["n_events"].to_numpy(float)
     # Nobody at risk means no event either: the step is 1, not 0 / 0.
     at_risk = np.where(events > 0, at_risk, np.maximum(at_risk, 1.0))
-    survival = np.cumprod(1 - events / at_risk)
     with np.errstate(divide="ignore", invalid="ignore"):
         # On the log scale Greenwood's sum is infinite once everybody at risk has had the event.
         log_error = np.sqrt(np.cumsum(events / (at_risk * (at_risk - events)), dtype=float))
-        low, high = _interval(survival, log_error, norm.ppf((1 + conf_level) / 2), conf_type)
-        std_error = survival * log_error
-    if conf_type == "log-log":
-        # Before the first exit there is nothing to be uncertain of, and R reports 1 to 1.
-        nobody_left = (counts["n_events"] + counts["n_censored"]).cumsum().to_numpy() == 0
-        low, high = np.where(nobody_left, 1.0, low), np.where(nobody_left, 1.0, high)
-    return counts.assign(
-        estimate=survival, std_error=std_error, conf_low=low, conf_high=high, conf_level=conf_level
-    )
-
-
-def _interval(
-    survival: np.ndarray, log_error: np.ndarray, z: float, conf_type: str
-) -> tuple[np.ndarray, np.ndarray]:
-    if conf_type == "plain":
-        half = z * survival * log_error
-        return np.maximum(survival - half, 0), np.minimum(survival + half, 1)
-    log_survival = np.log(np.where(survival > 0, survival, np.nan))
-    if conf_type == "log":
-        half = z * log_error
-        return np.exp(log_survival - half), np.minimum(np.exp(log_survival + half), 1)
-    log_survival = np.where(survival < 1, log_survival, np.nan)
-    centre, half = np.log(-log_survival), z * log_error / log_survival
-    return np.exp(-np.exp(centre - half)), np.exp(-np.exp(centre + half))
+    survival = np.cumprod(1 - events / at_risk)
+    return add_limits(counts, survival, log_error, conf_level=conf_level, conf_type=conf_type)
 
 
 def _check_times(times: Sequence[int] | None) -> list[int] | None:
