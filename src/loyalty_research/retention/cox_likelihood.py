@@ -2,7 +2,7 @@
 
 Write r_i = w_i exp(x_i b + o_i) for the risk of row i, and at event time k
 
-    S0 = sum of r over those at risk,  S1 = sum of r x,  E0, E1 = the same over those with the event,
+    S0 = sum of r over those at risk,  S1 = sum of r x,  E0, E1 = the same over those who leave,
     D = sum of w, d = number of those with the event.
 
 Breslow (1974) takes D log S0 from the log-likelihood. Efron (1977) takes, for l = 0 .. d - 1, the
@@ -11,7 +11,7 @@ share D / d of log phi_l with phi_l = S0 - (l / d) E0, those with the event leav
     a = (D/d) sum 1/phi,    b = (D/d) sum c/phi,                     c = l / d
     A = (D/d) sum 1/phi^2,  B = (D/d) sum c/phi^2,  C = (D/d) sum c^2/phi^2
 
-(for Breslow a = D/S0, A = D/S0^2, the others 0) the score is sum of w x over the events less the sum
+(for Breslow a = D/S0, A = D/S0^2, the others 0) the score is sum of w x over the events less that
 of a S1 - b E1 over times, and the information is
 
     sum_i r_i x_i x_i' (a(exit) - a(entry) - b_i)
