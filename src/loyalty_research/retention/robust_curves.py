@@ -9,8 +9,8 @@ g(s) (dN_i(s) - Y_i(s) h(s)), where h = dN / Y is the hazard, is
 
 so that between entry and end it is a line in A(t), whose square is summed from three sums over
 patients that change only where somebody comes or goes. For the logarithm of the Kaplan-Meier curve
-g = 1 / (Y - dN), for the cumulative hazard g = 1 / Y. Without weights, clusters and delayed entry the sum
-is Greenwood's. No matrix of patients by times is ever made.
+g = 1 / (Y - dN), for the cumulative hazard g = 1 / Y. Without weights, clusters and delayed entry
+the sum is Greenwood's. No matrix of patients by times is ever made.
 """
 
 from __future__ import annotations
@@ -234,7 +234,8 @@ def robust_variance(spells: Spells, jump: np.ndarray) -> np.ndarray:
     # Each patient or cluster has P - W A(t): the sum of its square from those of P^2, P W, W^2.
     squares = constant - 2 * drift * product + drift**2 * slope
     # A difference of nothing but rounding is none: a single cluster has no variance.
-    return np.where(squares > 1e-14 * (constant + drift**2 * slope), squares, 0.0)
+    largest = np.maximum.accumulate(np.abs(constant) + drift**2 * slope)
+    return np.where(squares > 1e-13 * largest, squares, 0.0)
 
 
 def variance_of_influence(
