@@ -56,7 +56,7 @@ class Axis:
     own: np.ndarray
 
     @property
-    def at(self) -> np.ndarray:
+    def event_time(self) -> np.ndarray:
         """The event time of each row of `own`."""
         return self.last[self.own] - 1
 
@@ -331,7 +331,7 @@ def exposures(rows: Likelihood, by_time: np.ndarray, own: np.ndarray | None = No
     total = np.concatenate([np.zeros_like(by_time[:1]), np.cumsum(by_time, axis=0)])
     exposed = total[rows.axis.last] - total[rows.axis.first]
     if own is not None:
-        exposed[rows.axis.own] -= own[rows.axis.at]
+        exposed[rows.axis.own] -= own[rows.axis.event_time]
     return exposed
 
 
@@ -352,7 +352,7 @@ def steps_at(rows: Likelihood, risk: np.ndarray) -> tuple[Steps, float]:
         [0.5, 1.0]
     """
     axis, n = rows.axis, len(rows.axis.time)
-    at, own = axis.at, axis.own
+    at, own = axis.event_time, axis.own
     sums = _at_risk(axis, n)
     e0 = np.bincount(at, risk[own], n)
     # Whoever has the event is at risk, whatever rounding leaves of a long sum.
@@ -420,7 +420,7 @@ def score_residuals(rows: Likelihood, at: np.ndarray) -> np.ndarray:
     x = rows.design.T
     hazard = relative * exposures(rows, steps.a, steps.b)
     residuals = relative[:, None] * exposures(rows, g, h) - x * hazard[:, None]
-    residuals[rows.axis.own] += x[rows.axis.own] - mean_covariates(steps)[rows.axis.at]
+    residuals[rows.axis.own] += x[rows.axis.own] - mean_covariates(steps)[rows.axis.event_time]
     return residuals
 
 
