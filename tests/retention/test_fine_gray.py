@@ -69,6 +69,8 @@ def test_monoclonal_gammopathy_as_in_finegray_and_coxph(published, ties):
 def test_the_other_cause_as_in_finegray_and_coxph(published):
     table = fine_gray(myeloma(), cause="death", covariates=["age", "sexM"])
     assert_same(table, published("fine_gray")["mgus2"]["death"])
+    by_text = fine_gray(myeloma(), cause="death", covariates="age + C(sex)")
+    assert by_text["estimate"].tolist() == pytest.approx(table["estimate"].tolist(), rel=1e-8)
 
 
 @pytest.mark.parametrize(
@@ -176,13 +178,13 @@ def test_a_known_ratio_is_recovered_under_censoring():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"member": 1}, "member is constant; leave it out"),
-        ({"member": "no"}, "member is object, not a number; code it as 0 and 1"),
-        ({"member": [0, 1, np.inf, 0]}, "member is infinite in 1 of 4 rows"),
+        ({"member": 1}, "member is the same in every row"),
+        ({"member": "no"}, "member is the same in every row"),
+        ({"member": [0, 1, np.inf, 0]}, "member is missing or infinite in 1 of 4 rows"),
         ({"member": [0, 1, None, 0]}, "member is missing in 1 of 4 rows"),
         ({"event": 1}, "event is int64, not text"),
         ({"time": -1}, "time is negative"),
-        ({"member": [0, 1, 0, 0]}, "the coefficients do not settle"),
+        ({"member": [0, 1, 0, 0]}, "member separates those with the event"),
     ],
 )
 def test_data_without_an_answer_are_refused(change, message):
@@ -192,7 +194,7 @@ def test_data_without_an_answer_are_refused(change, message):
 
 def test_covariates_that_determine_one_another_are_refused():
     data = FOUR_PATIENTS.assign(other=1 - FOUR_PATIENTS["member"])
-    with pytest.raises(DataError, match="member, other determine one another; leave one"):
+    with pytest.raises(DataError, match="other is determined by the covariates before it"):
         fine_gray(data, cause="lapsed", covariates=["member", "other"])
 
 
@@ -201,5 +203,5 @@ def test_arguments_that_cannot_be_meant_are_refused():
         fine_gray(FOUR_PATIENTS, cause="laped", covariates="member")
     with pytest.raises(UsageError, match="ties='exact' is not known"):
         fine_gray(FOUR_PATIENTS, cause="lapsed", covariates="member", ties="exact")
-    with pytest.raises(UsageError, match="covariates must name at least one column"):
+    with pytest.raises(UsageError, match="covariates"):
         fine_gray(FOUR_PATIENTS, cause="lapsed", covariates=[])

@@ -17,34 +17,35 @@ Survival Data, 2000, sections 3.3 and 7.1).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from loyalty_research.data.arguments import check_choice, check_share, suggest
-from loyalty_research.errors import DataError, UsageError
-from loyalty_research.retention.covariates import (
-    LEAST_INFORMATION,
-    NO_MAXIMUM,
-    covariate_matrix,
-    estimates_table,
-    name_covariates,
-)
+from loyalty_research.errors import UsageError
+from loyalty_research.retention.cox import estimates_table
 from loyalty_research.retention.cox_likelihood import climb
+from loyalty_research.retention.design_matrix import (
+    build_design,
+    needed_columns,
+    refuse_runaway,
+)
 from loyalty_research.retention.risk_sets import tally
 from loyalty_research.retention.rows import Rows, open_rows, rows_by_group
 
 TIES = ("efron", "breslow")
 SCALE = "log subdistribution hazard ratio"
+LEAST_INFORMATION = 1e-6
+"""Less about a covariate with standard deviation 1 is a standard error above 1,000: no maximum."""
 
 
 def fine_gray(
     data: Any,
     *,
     cause: str,
-    covariates: str | Sequence[str],
+    covariates: Sequence[str] | str,
     time: str = "time",
     event: str = "event",
     weight: str | None = None,
@@ -70,7 +71,8 @@ def fine_gray(
     Args:
         data: One row a patient. pandas, Polars, Arrow, DuckDB or Spark.
         cause: The cause of interest, as `event` names it.
-        covariates: Column or columns of numbers, or of true and false.
+        covariates: Names of columns, or a formula such as `"age + C(sex)"`. A text's first level is
+            the reference.
         time: Column with the time of event or censoring: whole units, not negative.
         event: Column with the cause as text; missing or "censored" is censored.
         weight: Column of case weights above 0. The censoring curve counts patients, as in R.
@@ -86,8 +88,8 @@ def fine_gray(
 
     Raises:
         UsageError: Unknown `ties`, no covariate, a cause that does not occur.
-        DataError: As `open_rows`; covariates that are no numbers, constant or determine one
-            another; a likelihood without a maximum.
+        DataError: As `open_rows`; covariates that are constant, determined by others, or that
+            separate those with the event from the others.
 
     Examples:
         >>> data = pd.DataFrame({
@@ -99,25 +101,33 @@ def fine_gray(
         [-0.834]
     """
     check_choice(ties, TIES, name="ties")
-    level, names = check_share(conf_level, name="conf_level"), name_covariates(covariates)
+    level = check_share(conf_level, name="conf_level")
     rows = open_rows(
         data, time=time, event=event, causes=True, strata=censoring_groups, weight=weight,
-        freq=freq, cluster=cluster, more=names,
+        freq=freq, cluster=cluster, more=needed_columns(covariates),
     )  # fmt: skip
     if cause not in rows.causes:
         raise UsageError(f"cause={cause!r} does not occur in {event}{suggest(cause, rows.causes)}")
-    x = covariate_matrix(rows.more)
+    number = rows.causes.index(cause) + 1
+    design, x = build_design(rows.more, covariates)
     centre, spread = x.mean(axis=0), x.std(axis=0)
-    sample, order = open_sample(rows, (x - centre) / spread, rows.causes.index(cause) + 1)
-    estimate, variance = _fit(sample, None if rows.cluster is None else rows.cluster[order], ties)
+    sample, order = open_sample(rows, (x - centre) / spread, number)
+    groups = None if rows.cluster is None else rows.cluster[order]
+    estimate, variance = _fit(sample, groups, ties, design.terms)
     return estimates_table(
-        names, estimate / spread, variance / np.outer(spread, spread), level,
-        n=int(sample.freq.sum()), n_events=int(sample.freq[sample.event].sum()), scale=SCALE,
-        method=f"Fine-Gray, {ties.capitalize()} ties",
-    )  # fmt: skip
+        design.terms,
+        estimate / spread,
+        variance / np.outer(spread, spread),
+        replace(rows, event=(rows.event == number).astype(np.int64)),
+        f"Fine-Gray, {ties.capitalize()} ties, robust error",
+        level,
+        SCALE,
+    )
 
 
-def _fit(sample: Sample, cluster: np.ndarray | None, ties: str) -> tuple[np.ndarray, np.ndarray]:
+def _fit(
+    sample: Sample, cluster: np.ndarray | None, ties: str, terms: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the coefficients that maximise the likelihood, and their robust variance."""
     likelihood = Likelihood(sample, ties)
 
@@ -131,8 +141,7 @@ def _fit(sample: Sample, cluster: np.ndarray | None, ties: str) -> tuple[np.ndar
     fit = climb(value, len(sample.x), np.ones(len(sample.x)))
     state = likelihood.at(fit.coefficients)
     # Where a coefficient of a covariate with spread 1 runs away, nothing is left to hold it.
-    if not fit.converged or np.linalg.eigvalsh(state.information())[0] < LEAST_INFORMATION:
-        raise DataError([NO_MAXIMUM])
+    refuse_runaway(terms, fit.running | (np.diag(state.information()) < LEAST_INFORMATION))
     inverse, parts = np.linalg.inv(state.information()), state.residuals()
     if cluster is None:
         parts /= np.sqrt(sample.freq)
