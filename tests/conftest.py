@@ -116,7 +116,10 @@ def assert_columns() -> Callable[..., None]:
         table: pd.DataFrame, kind: str, *, groups: Sequence[str] = (), more: Sequence[str] = ()
     ) -> None:
         assert isinstance(table, pd.DataFrame)
-        assert list(table) == [*groups, *FIXED_COLUMNS[kind], *more]
+        # A term or contrast comes before the group it is of; a curve's group before its times.
+        first = 1 if kind in ("estimates", "contrasts") else 0
+        fixed = FIXED_COLUMNS[kind]
+        assert list(table) == [*fixed[:first], *groups, *fixed[first:], *more]
         assert table.index.equals(pd.RangeIndex(len(table)))
         for name in FIXED_COLUMNS[kind]:
             if name.startswith(("n_", "step", "period")) or name in ("time", "n", "df"):

@@ -76,6 +76,24 @@ def count_exits(
     return table, entered[[*groups, "entry", "n"]]
 
 
+def refuse_clash(groups: Sequence[str], *names: str | None) -> None:
+    """Refuse a grouping column that a table of results has itself.
+
+    Args:
+        groups: Columns that name groups.
+        *names: Further names that are taken.
+
+    Raises:
+        UsageError: A group is named like a column of the result.
+
+    Examples:
+        >>> refuse_clash(["sex"], "time", "event")
+    """
+    clash = [name for name in groups if name in _RESERVED or name in names]
+    if clash:
+        raise UsageError(f"by={clash[0]!r} is also a column of the result; rename it in the data")
+
+
 def _open(
     data: Any,
     groups: Sequence[str],
@@ -85,9 +103,7 @@ def _open(
     freq: str | None,
     causes: bool,
 ) -> nw.LazyFrame:
-    clash = [name for name in groups if name in _RESERVED or name in (time, event, entry)]
-    if clash:
-        raise UsageError(f"by={clash[0]!r} is also a column of the result; rename it in the data")
+    refuse_clash(groups, time, event, entry)
     others = [name for name in (entry, freq) if name is not None]
     columns = list(dict.fromkeys([*groups, time, event, *others]))
     raise_faults(missing_columns(data, columns, table="data"))

@@ -25,7 +25,7 @@ import numpy as np
 import pandas as pd
 
 from loyalty_research.data.arguments import as_columns
-from loyalty_research.retention.exits import count_exits
+from loyalty_research.retention.exits import count_exits, refuse_clash
 from loyalty_research.retention.rows import CENSORED, Rows, group_codes, open_rows, rows_by_group
 
 COUNTS = ["time", "n_at_risk", "n_events", "n_censored"]
@@ -133,6 +133,7 @@ def counts_by_group(
         (('died', 'moved'), [[0, 0], [1, 0], [0, 1]])
     """
     names = as_columns(by)
+    refuse_clash(names, time, event, entry)
     if isinstance(data, pd.DataFrame):
         rows = open_rows(
             data, time=time, event=event, entry=entry, by=names, freq=freq, causes=causes

@@ -80,7 +80,7 @@ def open_rows(
         event: Column that is true or 1 for an event, false or 0 for censoring; with `causes` a
             text, missing or "censored" for censoring.
         causes: The event column names one of several causes.
-        entry: Column with the time from which the row is under observation.
+        entry: Column with the time from which the row is under observation; may lie before 0.
         by: Column or columns that name groups.
         strata: Column or columns that name strata.
         weight: Column of case weights, above 0.
@@ -112,6 +112,7 @@ def open_rows(
         raise_faults([empty])
     faults = _Faults(len(table))
     clock = _whole(table, time, faults)
+    faults.add(time, clock < 0, "is negative", "check which date comes first")
     start = None if entry is None else _whole(table, entry, faults)
     if start is not None:
         backward = (start >= clock) & ~faults.rows_of(time) & ~faults.rows_of(str(entry))
@@ -251,7 +252,6 @@ def _whole(table: pd.DataFrame, column: str, faults: _Faults) -> np.ndarray:
         odd = (floats != np.floor(floats)) | (np.abs(floats) >= 2.0**53)
         faults.add(column, odd & ~missing, "is not a whole number", _WHOLE)
         whole = np.where(odd | missing, 0, floats).astype(np.int64)
-    faults.add(column, whole < 0, "is negative", "check which date comes first")
     return whole
 
 
