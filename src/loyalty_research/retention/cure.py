@@ -157,10 +157,10 @@ def check_cure(
         >>> data = pd.DataFrame({"time": [10, 20, 30], "event": [1, 1, 1]})
         >>> check_cure(data)[["check", "statistic", "passed"]]
                             check  statistic passed
-        0      at_risk_on_plateau        0.0  False
-        1    sufficient_follow_up        1.0  False
+        0      at_risk_on_plateau   0.000000  False
+        1    sufficient_follow_up   1.000000  False
         2  events_in_last_quarter   0.333333  False
-        3          plateau_length        0.0   None
+        3          plateau_length   0.000000   None
     """
     rows = open_rows(data, time=time, event=event, freq=freq)
     weight = np.ones(len(rows.time), np.int64) if rows.freq is None else rows.freq

@@ -19,6 +19,7 @@ Objective = Callable[[np.ndarray], tuple[float, np.ndarray, np.ndarray]]
 _MOST_STEPS = 200
 _CLOSE = 1e-9
 _SINGULAR = 1e-11
+_FLAT = 1e-9
 
 _REPAIR = (
     "look for a covariate level without events, for covariates that add up to one another, or for "
@@ -117,7 +118,7 @@ def _arrived(objective: Objective, at: np.ndarray) -> tuple[np.ndarray, float, n
     if not (np.isfinite(value) and np.isfinite(hessian).all()):
         raise refuse("the likelihood has no maximum that could be found")
     sizes = np.linalg.eigvalsh(-hessian)
-    if sizes[0] < _SINGULAR * sizes[-1] or sizes[-1] <= 0:
+    if sizes[0] < _FLAT * sizes[-1] or sizes[-1] <= 0:
         raise refuse("the likelihood does not determine the coefficients")
     return at, value, np.linalg.inv(-hessian)
 
@@ -157,7 +158,8 @@ def sandwich(scores: np.ndarray, covariance: np.ndarray, cluster: np.ndarray | N
     """Return the robust covariance of coefficients.
 
     Huber, Proceedings of the Fifth Berkeley Symposium 1967;1:221, without a correction for small
-    samples, as R's `survreg(robust = TRUE)`.
+    samples: the squares of R's weighted dfbeta residuals. (`survreg(robust = TRUE)` 3.5-3 itself
+    leaves the weights out of them.)
 
     Args:
         scores: Weighted gradient of each row: rows by coefficients.

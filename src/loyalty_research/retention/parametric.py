@@ -178,7 +178,9 @@ def predict_parametric(
         1    70     0.000          True
     """
     level = model.conf_level if conf_level is None else check_share(conf_level, name="conf_level")
-    asked = np.array([check_whole(x, name="times") for x in np.atleast_1d(np.asarray(times))])
+    asked = np.array(
+        [check_whole(x, name="times") for x in np.atleast_1d(np.asarray(times)).tolist()]
+    )
     kinds = open_kinds(data, model.covariates)
     matrix = model.covariates.matrix(kinds)
     n = max(len(matrix), 1)
