@@ -115,9 +115,9 @@ def adjusted_retention(
 
     Direct standardisation: each patient's curve is predicted with `by` set to the level and all
     else as it is, and these curves are averaged (Chang, Gelman and Pagano, J Chronic Dis
-    1982;35:669). The error comes from the derivatives by the coefficients and by the baseline hazard
-    (Zhang et al., Comput Methods Programs Biomed 2007;88:95), the patients' covariates taken as
-    fixed; the interval is on the log-log scale. The levels differ as the model says they do, no
+    1982;35:669). The error comes from the derivatives by the coefficients and by the baseline
+    hazard (Zhang et al., Comput Methods Programs Biomed 2007;88:95), the patients' covariates taken
+    as fixed; the interval is on the log-log scale. The levels differ as the model says they do, no
     more: whether that is what `by` does is a matter of design.
 
     Args:
