@@ -6,18 +6,48 @@ from loyalty_research.display.disclosure import (
     suppress_curve,
     suppress_small_counts,
 )
+from loyalty_research.display.figures_causes import plot_cumulative_incidence
 from loyalty_research.display.figures_cohort import plot_attrition, plot_coverage
+from loyalty_research.display.figures_counts import plot_mean_count
+from loyalty_research.display.figures_models import (
+    plot_adjusted_retention,
+    plot_calibration,
+    plot_forest,
+    plot_parametric,
+)
 from loyalty_research.display.figures_retention import plot_lapse_windows, plot_retention_curve
 from loyalty_research.display.figures_triangle import plot_triangle
 from loyalty_research.display.lookup import curve_at, curve_steps
+from loyalty_research.display.published_steps import (
+    incidence_at,
+    mean_count_at,
+    publish_estimates,
+    publish_incidence,
+    publish_mean_count,
+)
 from loyalty_research.display.sentences import (
     attrition_sentence,
     lapse_window_sentence,
     retention_sentence,
 )
+from loyalty_research.display.sentences_results import (
+    cumulative_incidence_sentence,
+    mean_count_sentence,
+    prediction_sentence,
+    regression_sentence,
+    restricted_mean_sentence,
+)
 from loyalty_research.display.shown import show_figure, show_finding, show_table
 from loyalty_research.display.tables import quantile_table, retention_table, triangle_table
 from loyalty_research.display.tables_cohort import attrition_table, checks_table, facts_table
+from loyalty_research.display.tables_results import (
+    calibration_table,
+    cumulative_incidence_table,
+    estimates_table,
+    group_test_table,
+    mean_count_table,
+    restricted_mean_table,
+)
 from loyalty_research.display.worded import WordedTable, word_table
 
 __all__ = [
@@ -25,18 +55,40 @@ __all__ = [
     "attrition_sentence",
     "attrition_table",
     "baseline_table",
+    "calibration_table",
     "checks_table",
     "count_suppressed",
+    "cumulative_incidence_sentence",
+    "cumulative_incidence_table",
     "curve_at",
     "curve_steps",
+    "estimates_table",
     "facts_table",
+    "group_test_table",
+    "incidence_at",
     "lapse_window_sentence",
+    "mean_count_at",
+    "mean_count_sentence",
+    "mean_count_table",
+    "plot_adjusted_retention",
     "plot_attrition",
+    "plot_calibration",
     "plot_coverage",
+    "plot_cumulative_incidence",
+    "plot_forest",
     "plot_lapse_windows",
+    "plot_mean_count",
+    "plot_parametric",
     "plot_retention_curve",
     "plot_triangle",
+    "prediction_sentence",
+    "publish_estimates",
+    "publish_incidence",
+    "publish_mean_count",
     "quantile_table",
+    "regression_sentence",
+    "restricted_mean_sentence",
+    "restricted_mean_table",
     "retention_sentence",
     "retention_table",
     "show_figure",

@@ -190,14 +190,16 @@ def name_lines(axes: Axes, lines: Sequence[CurveLine]) -> None:
     texts = [wrap(line.name, inches=_NAME_WIDTH) for line in named]
     heights = [_NAME_HEIGHT * (1 + text.count("\n")) / inches for text in texts]
     last = [float(line.rows["estimate"].iloc[-1]) for line in named]
+    # Places are shares of the axis, whatever its scale.
+    wished = [y / axes.get_ylim()[1] for y in last]
     for line, text, y, place in zip(
-        named, texts, last, spread(last, sizes=heights, low=0.0, high=1.03), strict=True
+        named, texts, last, spread(wished, sizes=heights, low=0.0, high=1.03), strict=True
     ):
         axes.annotate(
             text,
             xy=(line.end, y),
             xytext=(1 + 0.2 / _width(axes), place),
-            textcoords=("axes fraction", "data"),
+            textcoords="axes fraction",
             va="center",
             color=for_letters(line.colour),
             fontsize=NORMAL,

@@ -120,13 +120,13 @@ def plot_retention_curve(
     notes = stop_notes(lines, **limits, published=audience == "publish")  # type: ignore[arg-type]
     with house_style([*(line.name for line in lines), kept, lost, origin, unit]):
         rows = risk_rows(numbers, by=groups, lines=lines, lost=lost) if risk_table and lines else []
-        axes = _frame(lines, rows, notes)
+        axes = frame_curves(lines, rows, notes)
         draw_lines(axes, lines)
         _mark(axes, quantiles, groups, lines, labels)
         _scale(axes, ticks, end=max(end, *ticks, 1), title=(kept, f"{unit} since {origin}"))
         name_lines(axes, lines)
         if rows:
-            draw_risk_table(_table_axes(axes, rows), rows, ticks=ticks)
+            draw_risk_table(table_axes(axes, rows), rows, ticks=ticks)
         _say_when_empty(axes, lines, min_at_risk)
         fit_fonts(axes.figure)  # type: ignore[arg-type]
     return axes
@@ -206,8 +206,13 @@ def _last(curve: pd.DataFrame) -> float:
     return float(curve["time"].max()) if len(curve) else 0.0
 
 
-def _frame(lines: Sequence[CurveLine], rows: Sequence[RiskRow], notes: Sequence[str]) -> Axes:
-    """Return axes with room for the names at the right, the table, and the notes."""
+def frame_curves(lines: Sequence[CurveLine], rows: Sequence[RiskRow], notes: Sequence[str]) -> Axes:
+    """Return axes with room for the names at the right, the table, and the notes.
+
+    Examples:
+        >>> len(frame_curves([], [], []).get_figure().axes)
+        1
+    """
     left = max(0.8, row_names_width(rows) + 0.1)
     notes_text = wrap(" ".join(notes), inches=WIDTH - 0.3, size=SMALL, lines=3)
     foot = 0.16 * (notes_text.count("\n") + 1) + 0.08 if notes_text else 0.0
@@ -227,7 +232,13 @@ def _frame(lines: Sequence[CurveLine], rows: Sequence[RiskRow], notes: Sequence[
     return place_axes(figure, left=left, right=right, top=0.15, bottom=bottom)
 
 
-def _table_axes(axes: Axes, rows: Sequence[RiskRow]) -> Axes:
+def table_axes(axes: Axes, rows: Sequence[RiskRow]) -> Axes:
+    """Return axes under others for the rows of a table, with the same scale of time.
+
+    Examples:
+        >>> len(table_axes(frame_curves([], [], []), []).get_figure().axes)
+        2
+    """
     figure = axes.figure
     place = axes.get_position()
     height = figure.get_size_inches()[1]  # type: ignore[union-attr]

@@ -1,0 +1,255 @@
+"""Curves that rise, as they may be published: incidences of causes, and mean counts of visits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from loyalty_research.display.disclosure import THRESHOLD, suppress_curve, suppress_small_counts
+from loyalty_research.display.lookup import check_curve, curve_at
+from loyalty_research.display.tidy import as_list, as_pandas, require_audience, require_columns
+
+_COUNTS = ("n_at_risk", "n_events", "n_censored")
+_VALUES = ("estimate", "conf_low", "conf_high")
+# A published mean count moves once a month: no visit's day can be read from it.
+_LEAST_DAYS = 30
+
+
+def publish_incidence(
+    curve: Any,
+    *,
+    by: str | Sequence[str] | None = None,
+    audience: str = "internal",
+    exact_at: Sequence[int] = (),
+) -> pd.DataFrame:
+    """Return cumulative incidences as this audience may see them.
+
+    Each cause is thinned like a retention curve of its own (`suppress_curve`), so that more than
+    seven patients stand behind each of its steps; a cause of fewer is withheld.
+
+    Args:
+        curve: one row per group, cause and time, with the columns of a curve.
+        by: the grouping columns, without the cause.
+        audience: "publish" thins the curves, hides small counts and rounds the others.
+        exact_at: days that tables, sentences and figures state.
+
+    Raises:
+        UsageError: a column is missing, or a time repeats.
+
+    Examples:
+        >>> curve = pd.DataFrame({"cause": "died", "time": [0, 5], "n_at_risk": 60,
+        ...     "n_events": [0, 3], "n_censored": [0, 57], "estimate": [0, 0.05],
+        ...     "conf_low": 0.01, "conf_high": 0.1, "conf_level": 0.95})
+        >>> publish_incidence(curve, audience="publish")["estimate"].tolist()
+        [0.0]
+    """
+    groups = [*as_list(by), "cause"]
+    exact = check_curve(curve, by=groups)
+    if require_audience(audience) == "internal":
+        return exact
+    return _turn(suppress_curve(_turn(exact, groups), by=groups, exact_at=exact_at))
+
+
+def incidence_at(
+    curve: Any,
+    *,
+    times: Sequence[int],
+    by: str | Sequence[str] | None = None,
+    audience: str = "internal",
+    exact_at: Sequence[int] = (),
+) -> pd.DataFrame:
+    """Return what cumulative incidences say at chosen times: one row per group, cause and time.
+
+    Args:
+        curve: all rows of the incidences, one per group, cause and distinct time.
+        times: in the curve's unit.
+        by: the grouping columns, without the cause.
+        audience: "publish" gives exact estimates to three decimals or none, and rounds counts.
+        exact_at: other days that are published of the same curve.
+
+    Returns:
+        The groups, `cause`, `time`, `n_at_risk`, `n_events_so_far` (of the cause), `estimate`,
+        `conf_low`, `conf_high`, `conf_level`.
+
+    Raises:
+        UsageError: a column is missing, or a time repeats.
+
+    Examples:
+        >>> curve = pd.DataFrame({"cause": "died", "time": [0, 5], "n_at_risk": 4,
+        ...     "n_events": [0, 1], "n_censored": [0, 3], "estimate": [0, 0.25],
+        ...     "conf_low": 0.0, "conf_high": 0.6, "conf_level": 0.95})
+        >>> incidence_at(curve, times=[3, 5])["estimate"].tolist()
+        [0.0, 0.25]
+    """
+    groups = [*as_list(by), "cause"]
+    exact = check_curve(curve, by=groups)
+    turned = _turn(exact, groups)
+    at = curve_at(turned, times=times, by=groups, audience=audience, exact_at=exact_at)
+    return _turn(at).drop(columns="n_censored_so_far")
+
+
+def mean_count_at(
+    curve: Any,
+    *,
+    times: Sequence[int],
+    by: str | Sequence[str] | None = None,
+    audience: str = "internal",
+) -> pd.DataFrame:
+    """Return what a mean cumulative count says at chosen times: one row per group and time.
+
+    Args:
+        curve: one row per group and distinct time: how many events a patient has had on average.
+        times: in the curve's unit.
+        by: the grouping columns.
+        audience: "publish" withholds what seven events or fewer, or seven patients or fewer at
+            risk, stand behind; it rounds counts to 5 and means to three decimals.
+
+    Returns:
+        The groups, `time`, `n_at_risk`, `n_events_so_far`, `estimate`, `conf_low`, `conf_high`,
+        `conf_level`; missing after the group's last time.
+
+    Raises:
+        UsageError: a column is missing, or a time repeats because `by` lacks a group.
+
+    Examples:
+        >>> curve = pd.DataFrame({"time": [0, 5, 9], "n_at_risk": [4, 4, 2], "n_events": [0, 2, 1],
+        ...     "n_censored": [0, 2, 2], "estimate": [0, 0.5, 1.0], "conf_low": 0.2,
+        ...     "conf_high": 1.5, "conf_level": 0.95})
+        >>> mean_count_at(curve, times=[6])[["n_at_risk", "n_events_so_far", "estimate"]]
+           n_at_risk  n_events_so_far  estimate
+        0          2                2       0.5
+    """
+    groups = as_list(by)
+    exact = check_curve(curve, by=groups)
+    parts = (
+        exact.groupby(groups, sort=False, dropna=False, observed=True) if groups else [((), exact)]
+    )
+    read = [_read(rows, list(times), groups) for _, rows in parts]
+    columns = [*groups, "time", "n_at_risk", "n_events_so_far", *_VALUES, "conf_level"]
+    at = pd.concat(read, ignore_index=True)[columns]
+    if require_audience(audience) == "internal":
+        return at
+    # The origin says nothing of anybody.
+    hidden = suppress_small_counts(at, counts=["n_at_risk", "n_events_so_far"])
+    whole = pd.Series(0, index=at.index)
+    part = at.groupby(groups, sort=False, dropna=False).ngroup() if groups else whole
+    since = at["n_events_so_far"].astype(float).groupby(part).diff().abs()
+    few = (at["n_at_risk"] <= THRESHOLD) | since.between(1, THRESHOLD)
+    shown = _rounded(hidden)
+    return shown.assign(**{name: shown[name].mask(few) for name in _VALUES})
+
+
+def publish_mean_count(
+    curve: Any,
+    *,
+    by: str | Sequence[str] | None = None,
+    audience: str = "internal",
+    exact_at: Sequence[int] = (),
+) -> pd.DataFrame:
+    """Return a mean cumulative count as this audience may see it.
+
+    Published, it moves on the asked days and otherwise at most once in 30 days, each time after
+    more than seven events and with more than seven patients at risk.
+
+    Args:
+        curve: one row per group and distinct time.
+        by: the grouping columns.
+        audience: "publish" thins the curve, hides small counts and rounds the others.
+        exact_at: days that tables and sentences state.
+
+    Raises:
+        UsageError: a column is missing, or a time repeats because `by` lacks a group.
+
+    Examples:
+        >>> curve = pd.DataFrame({"time": [0, 5, 40], "n_at_risk": 60, "n_events": [0, 9, 9],
+        ...     "n_censored": [0, 0, 60], "estimate": [0, 0.15, 0.3], "conf_low": 0.1,
+        ...     "conf_high": 0.4, "conf_level": 0.95})
+        >>> publish_mean_count(curve, audience="publish")["time"].tolist()
+        [0, 40]
+    """
+    groups = as_list(by)
+    exact = check_curve(curve, by=groups)
+    if require_audience(audience) == "internal":
+        return exact
+    parts = (
+        exact.groupby(groups, sort=False, dropna=False, observed=True) if groups else [((), exact)]
+    )
+    kept = pd.concat([_monthly(rows, sorted(exact_at)) for _, rows in parts], ignore_index=True)
+    # What is hidden beside a kept step does not hide the step: enough stand behind it.
+    shown = suppress_small_counts(kept, counts=_COUNTS)
+    return _rounded(shown.assign(**{name: kept[name] for name in _VALUES}))
+
+
+def publish_estimates(estimates: Any, *, audience: str) -> pd.DataFrame:
+    """Return estimates as this audience may see them.
+
+    Published, a row whose `n` or `n_events` is from 1 to 7 loses its numbers; the others keep three
+    decimals, without a standard error, which would give back more.
+
+    Examples:
+        >>> table = pd.DataFrame({"estimate": [0.12345, 0.5], "p_value": [0.2, 0.3], "n": [103, 4]})
+        >>> publish_estimates(table, audience="publish")[["estimate", "n"]].values.tolist()
+        [[0.123, 105], [nan, <NA>]]
+    """
+    table = as_pandas(estimates)
+    counts = [name for name in ("n", "n_events") if name in table.columns]
+    require_columns(table, ["estimate"], what="the estimates")
+    if require_audience(audience) == "internal":
+        return table
+    return _rounded(suppress_small_counts(table, counts=counts))
+
+
+def _turn(curve: pd.DataFrame, groups: Sequence[str] = ()) -> pd.DataFrame:
+    """Return the share spared in the place of the share affected, and back."""
+    turned = {"estimate": 1 - curve["estimate"].astype(float)}
+    turned["conf_low"] = 1 - curve["conf_high"].astype(float)
+    turned["conf_high"] = 1 - curve["conf_low"].astype(float)
+    table = curve.assign(**turned)
+    if not groups:
+        return table
+    # Who left by another cause is no longer at risk of this one, like the censored.
+    others = [name for name in groups if name != "cause"]
+    events = table["n_events"].astype(float)
+    all_causes = events.groupby(
+        [table[name] for name in [*others, "time"]], dropna=False
+    ).transform("sum")
+    return table.assign(n_censored=table["n_censored"] + (all_causes - events).astype("int64"))
+
+
+def _read(rows: pd.DataFrame, times: list[int], groups: list[str]) -> pd.DataFrame:
+    rows = rows.sort_values("time").reset_index(drop=True)
+    own = rows["time"].to_numpy()
+    last = np.clip(np.searchsorted(own, times, side="right") - 1, 0, None)
+    unseen = np.asarray(times) > own[-1]
+    at = rows.iloc[last].reset_index(drop=True).assign(time=times)
+    following = np.append(rows["n_at_risk"].to_numpy(), 0)
+    at["n_at_risk"] = following[np.searchsorted(own, times, side="left")]
+    so_far = np.cumsum(rows["n_events"].to_numpy())[last]
+    at = at.assign(n_events_so_far=so_far)
+    at.loc[unseen, list(_VALUES)] = np.nan
+    return at
+
+
+def _monthly(rows: pd.DataFrame, asked: list[int]) -> pd.DataFrame:
+    rows = rows.sort_values("time").reset_index(drop=True)
+    so_far = rows[["n_events", "n_censored"]].cumsum()
+    kept = [0]
+    for i in range(1, len(rows)):
+        day, last = rows["time"].iloc[i], rows["time"].iloc[kept[-1]]
+        following = rows["time"].iloc[i + 1] if i + 1 < len(rows) else np.inf
+        is_asked = any(day <= time < following for time in asked)
+        is_near = day - last < _LEAST_DAYS or any(0 < time - day < _LEAST_DAYS for time in asked)
+        enough = so_far["n_events"].iloc[i] - so_far["n_events"].iloc[kept[-1]] > THRESHOLD
+        if enough and rows["n_at_risk"].iloc[i] > THRESHOLD and (is_asked or not is_near):
+            kept.append(i)
+    counts = so_far.iloc[kept].diff().fillna(so_far.iloc[[0]])
+    return rows.iloc[kept].assign(n_events=counts["n_events"], n_censored=counts["n_censored"])
+
+
+def _rounded(table: pd.DataFrame) -> pd.DataFrame:
+    names = [name for name in (*_VALUES, "p_value", "statistic") if name in table.columns]
+    rounded = table.assign(**{name: table[name].astype(float).round(3) for name in names})
+    return rounded.assign(std_error=np.nan) if "std_error" in rounded.columns else rounded
