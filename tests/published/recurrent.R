@@ -107,7 +107,7 @@ rate <- list(
     dispersion = sum(residuals(poisson_fit, "pearson")^2) / df.residual(poisson_fit)
   ),
   negative_binomial = list(estimate = unname(coef(nb_fit)), theta = nb_fit$theta,
-                           naive = root(vcov(nb_fit)))
+                           robust = root(sandwich::sandwich(nb_fit)))
 )
 
 cat(jsonlite::toJSON(
