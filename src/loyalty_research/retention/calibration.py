@@ -93,10 +93,10 @@ def calibration(
         >>> table = calibration(data, risk="risk", horizon=3, groups=2)
         >>> table[["term", "estimate", "predicted", "n", "n_events"]].round(3)
                              term  estimate  predicted  n  n_events
-        0  observed_over_expected     1.111      0.450  4         2
-        1                   slope     1.254        NaN  4         2
-        2                 group 1     0.000      0.100  1         0
-        3                 group 2     0.667      0.567  3         2
+        0  observed_over_expected     1.111       0.45  6         3
+        1                   slope     2.300        NaN  6         3
+        2                 group 1     0.333       0.30  3         1
+        3                 group 2     0.667       0.60  3         2
     """
     level, day = check_share(conf_level, name="conf_level"), check_whole(horizon, name="horizon")
     count = check_whole(groups, name="groups", minimum=1)
