@@ -19,7 +19,7 @@ def myeloma() -> pd.DataFrame:
 
 def test_each_cause_is_the_cox_model_in_which_the_others_censor(published, assert_columns):
     table = cause_specific_regression(myeloma(), covariates=["age", "sex"])
-    assert list(table)[0] == "cause"
+    assert table.columns[0] == "cause"
     assert_columns(table.drop(columns="cause"), "estimates")
     for cause, reference in published("fine_gray")["cause_specific"].items():
         own = table[table["cause"] == cause]
