@@ -10,12 +10,13 @@ import numpy as np
 import pandas as pd
 from scipy.stats import chi2, norm
 
-from loyalty_research.data.arguments import check_choice, check_share
+from loyalty_research.data.arguments import as_columns, check_choice, check_share
 from loyalty_research.data.frames import raise_faults
 from loyalty_research.errors import DataError, Fault, UsageError
 from loyalty_research.retention.cox_likelihood import (
     Fit,
     Likelihood,
+    linear_predictor,
     maximise,
     prepare,
     robust_variance,
@@ -26,12 +27,13 @@ from loyalty_research.retention.design_matrix import (
     build_design,
     needed_columns,
     refuse_runaway,
+    refuse_unidentified,
 )
 from loyalty_research.retention.exact_ties import maximise_exact
 from loyalty_research.retention.rows import Rows, open_rows
 
 TIES = ("efron", "breslow", "exact")
-_CLOCK = "time"
+_CLOCK, _HAZARD = "time", "cumulative_hazard"
 
 
 @dataclass(frozen=True)
@@ -139,9 +141,11 @@ def fit_cox(
         The model.
 
     Raises:
-        UsageError: No covariates, unknown ties, exact ties with weights or clusters.
-        DataError: As for `open_rows`; covariates that are constant, determined by others, or that
-            separate those with the event from the others; fewer than two clusters; no event.
+        UsageError: No covariates, unknown ties, exact ties with weights or clusters, strata named
+            as a column of the result.
+        DataError: As for `open_rows`; covariates that are constant (overall or among those at risk
+            together), determined by others, or that separate those with the event from the others;
+            an offset beyond 100; fewer than two clusters; no event.
 
     Examples:
         >>> data = pd.DataFrame({"time": [1, 2, 3, 4, 5, 6], "event": [1, 1, 0, 1, 1, 1],
@@ -152,6 +156,9 @@ def fit_cox(
     check_choice(ties, TIES, name="ties")
     if ties == "exact" and (weight or cluster):
         raise UsageError("ties='exact' has no case weights and no clusters; choose 'efron'")
+    clash = sorted({_CLOCK, _HAZARD} & set(as_columns(strata)))
+    if clash:
+        raise UsageError(f"strata={clash[0]!r} is also a column of the result; rename it")
     level = check_share(conf_level, name="conf_level")
     more = [*needed_columns(covariates), *([offset] if offset else [])]
     rows = open_rows(
@@ -204,6 +211,7 @@ def fit_design(
         ties="breslow" if ties == "exact" else ties,
     )  # fmt: skip
     fit = maximise_exact(likelihood) if ties == "exact" else maximise(likelihood)
+    refuse_unidentified(design.terms, _comparable(likelihood, fit))
     refuse_runaway(design.terms, fit.running)
     if not fit.converged:
         fault = Fault("data", "", 0, "the model has no maximum", "leave out covariates")
@@ -289,24 +297,45 @@ def _row_faults(rows: Rows, event: str, cluster: str | None, offset: str | None)
     if offset is not None and not pd.api.types.is_numeric_dtype(rows.more[offset]):
         message = f"{offset} is {rows.more[offset].dtype}, not a number"
         faults.append(Fault("data", offset, n, message, "convert it first"))
+    elif offset is not None:
+        # e to the 100 is no hazard ratio: more likely an exposure whose logarithm was meant.
+        odd = int(np.count_nonzero(~(np.abs(rows.more[offset].to_numpy(float)) <= 100)))
+        message = f"{offset} is beyond 100 in {odd:,} of {n:,} rows"
+        repair = "give the logarithm of the hazard ratio"
+        faults += [Fault("data", offset, odd, message, repair)] if odd else []
     return faults
+
+
+def _comparable(likelihood: Likelihood, fit: Fit) -> np.ndarray:
+    """Return the covariance of terms among those at risk together, in units of that over all."""
+    own = likelihood.size[likelihood.axis.own].sum()
+    scale = np.sqrt(own * np.average(likelihood.design**2, axis=1, weights=likelihood.size))
+    return fit.start_information / np.outer(scale, scale)
 
 
 def _baseline(likelihood: Likelihood, fit: Fit, rows: Rows) -> pd.DataFrame:
     """Return the cumulative baseline hazard where all covariates are 0, stratum by stratum."""
     axis = likelihood.axis
-    predictor = fit.coefficients @ (likelihood.design + likelihood.centre[:, None])
-    steps, _ = steps_at(likelihood, likelihood.size * np.exp(predictor + likelihood.offset))
-    total = pd.Series(steps.a).groupby(axis.stratum).cumsum().to_numpy()
+    risk = likelihood.size * np.exp(linear_predictor(likelihood, fit.coefficients))
+    steps, _ = steps_at(likelihood, risk)
+    # From the average patient to the one of zeros, who may be far from all who were seen.
+    with np.errstate(over="ignore"):
+        factor = np.exp(-fit.coefficients @ likelihood.centre - likelihood.offset_centre)
+    total = pd.Series(steps.a).groupby(axis.stratum).cumsum().to_numpy() * factor
     table = rows.strata.iloc[axis.stratum].reset_index(drop=True)
-    return table.assign(**{_CLOCK: axis.time, "cumulative_hazard": total})
+    return table.assign(**{_CLOCK: axis.time, _HAZARD: total})
 
 
 def _tests(fit: Fit, variance: np.ndarray) -> pd.DataFrame:
     df = len(fit.coefficients)
+    error = np.sqrt(np.diag(variance))
+    correlation = variance / np.outer(error, error)
+    # Fewer clusters than terms leave a variance that no test of all terms can use.
+    is_full = np.linalg.matrix_rank(correlation, tol=1e-10, hermitian=True) == df
+    z = fit.coefficients / error
     statistics = {
         "likelihood ratio": 2 * (fit.log_likelihood[1] - fit.log_likelihood[0]),
-        "Wald": float(fit.coefficients @ np.linalg.solve(variance, fit.coefficients)),
+        "Wald": float(z @ np.linalg.solve(correlation, z)) if is_full else np.nan,
         "score": fit.score,
     }
     values = np.array(list(statistics.values()))

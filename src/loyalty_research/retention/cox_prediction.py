@@ -176,7 +176,7 @@ def _baseline_at(model: CoxModel, days: np.ndarray) -> list[_Baseline]:
     rows = likelihood_of(model)
     _, steps = fitted_steps(model)
     # Sums are of centred covariates; the hazard at covariates of 0 is smaller by exp(centre b).
-    shift = np.exp(-float(rows.centre @ model.fit.coefficients))
+    shift = np.exp(-float(rows.centre @ model.fit.coefficients) - rows.offset_centre)
     centred = steps.aa[:, None] * steps.s1 - steps.bb[:, None] * steps.e1
     mean = shift * (centred + steps.a[:, None] * rows.centre)
     found = []
@@ -206,7 +206,7 @@ def _average(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the mean curve over rows, and its standard error, block by block of days."""
     rows = likelihood_of(model)
-    relative = np.exp(numbers @ model.fit.coefficients + rows.offset)
+    relative = np.exp(numbers @ model.fit.coefficients + rows.offset + rows.offset_centre)
     share = rows.size / rows.size.sum()
     estimate, error = np.empty(len(baseline.hazard)), np.empty(len(baseline.hazard))
     step = max(1, _CELLS // len(relative))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+import re
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +18,8 @@ from loyalty_research.retention.rows import take_columns
 
 _TOLERANCE = 1e-9
 """Share of a column's variance, beyond which it is not explained by the columns before it."""
+_WIDEST = 1e100
+"""Spread of a column beyond which its square is no number."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,11 @@ def needed_columns(covariates: Sequence[str] | str) -> list[str]:
         (['age', 'sex'], ['age', 'sex'])
     """
     if isinstance(covariates, str):
-        return sorted(str(name) for name in _parse(covariates).required_variables)
+        formula = _parse(covariates)
+        named = {str(name) for name in formula.required_variables}
+        pieces = {str(factor.expr) for term in formula for factor in term.factors}
+        # A spline's own argument is not among what the formula says it requires.
+        return sorted(named.union(*(_names(piece) for piece in pieces)))
     names = list(covariates)
     if not names:
         raise UsageError("covariates is empty; name at least one column")
@@ -120,10 +129,13 @@ def apply_design(design: Design, data: Any) -> np.ndarray:
     table = take_columns(data, design.columns)
     raise_faults(_unusable(design, table))
     if design.formula is not None:
-        matrix = design.formula.get_model_matrix(table, na_action="raise")
-        return matrix.drop(columns="Intercept", errors="ignore").to_numpy(float)
-    pieces = [_coded(table[name], design.levels.get(name)) for name in design.columns]
-    return np.column_stack(pieces)
+        matrix = _evaluate(str(design.covariates), design.formula, table)
+        numbers = matrix.drop(columns="Intercept", errors="ignore").to_numpy(float)
+    else:
+        pieces = [_coded(table[name], design.levels.get(name)) for name in design.columns]
+        numbers = np.column_stack(pieces)
+    raise_faults(_infinite(design, numbers))
+    return numbers
 
 
 # --- coding ---------------------------------------------------------------------------------------
@@ -132,23 +144,78 @@ def apply_design(design: Design, data: Any) -> np.ndarray:
 def _parse(formula: str) -> Any:
     import formulaic
 
+    if "~" in formula:
+        raise UsageError(
+            "covariates is the right side of a formula; leave out what stands before ~"
+        )
     try:
-        return formulaic.Formula(formula)
+        parsed = formulaic.Formula(formula)
+        # Text is coded against its first level even where the intercept was taken away.
+        parsed = formulaic.Formula(f"{formula} + 1") if formula.strip() else parsed
     except formulaic.errors.FormulaicError as error:
-        message = f"covariates={formula!r} is not a formula ({type(error).__name__})"
-        raise UsageError(f"{message}; write for example 'age + C(sex)'") from None
+        raise _unreadable(formula, error) from None
+    if not isinstance(parsed, formulaic.SimpleFormula):
+        raise UsageError(f"covariates={formula!r} has several parts; join them with +")
+    if not any(str(term) != "1" for term in parsed):
+        raise UsageError("covariates is empty; name at least one column")
+    return parsed
+
+
+def _unreadable(formula: str, error: Exception) -> UsageError:
+    message = f"covariates={formula!r} is not a formula ({type(error).__name__})"
+    return UsageError(f"{message}; write for example 'age + C(sex)'")
+
+
+def _names(piece: str) -> set[str]:
+    """Return the names a piece of a formula holds, functions left out."""
+    from formulaic.transforms import TRANSFORMS
+
+    quoted = set(re.findall("`([^`]+)`", piece))
+    try:
+        tree = ast.parse(re.sub("`[^`]+`", "1", piece), mode="eval")
+    except SyntaxError:
+        # A column whose name is no expression, which the formula knows by itself.
+        return quoted
+    found = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
+    called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    modules = {
+        id(node.value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and node.value.id in TRANSFORMS
+    }
+    return quoted | {node.id for node in found if id(node) not in called | modules}
+
+
+def _evaluate(formula: str, spec: Any, table: pd.DataFrame) -> Any:
+    """Return the matrix of a formula, missing numbers where its functions have none."""
+    import formulaic
+    from formulaic.errors import DataMismatchWarning, FormulaicError
+
+    try:
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("error", DataMismatchWarning)
+            return formulaic.model_matrix(spec, table, context={}, na_action="ignore")
+    except DataMismatchWarning:
+        message = f"{formula} has a level the model does not know"
+        raise DataError([Fault("data", formula, 0, message, "leave these rows out")]) from None
+    except (FormulaicError, TypeError, ValueError) as error:
+        raise UsageError(
+            f"covariates={formula!r} cannot be computed ({type(error).__name__}); "
+            "check its functions, and that new rows lie within a spline's bounds"
+        ) from None
 
 
 def _from_formula(
     table: pd.DataFrame, formula: str, columns: list[str]
 ) -> tuple[Design, np.ndarray]:
-    import formulaic
-
-    if "~" in formula:
-        raise UsageError(
-            "covariates is the right side of a formula; leave out what stands before ~"
-        )
-    matrix = formulaic.model_matrix(formula, table, ensure_full_rank=True, na_action="raise")
+    raise_faults(_type_faults(table, columns))
+    categories = table.select_dtypes("category")
+    table = table.assign(
+        **{str(n): values.cat.remove_unused_categories() for n, values in categories.items()}
+    )
+    matrix = _evaluate(formula, _parse(formula), table)
     spec = matrix.model_spec
     kept = [i for i, name in enumerate(matrix.columns) if name != "Intercept"]
     position = {old: new for new, old in enumerate(kept)}
@@ -164,12 +231,7 @@ def _from_formula(
 
 
 def _from_columns(table: pd.DataFrame, columns: list[str]) -> tuple[Design, np.ndarray]:
-    faults = [
-        Fault("data", name, 0, f"{name} is {table[name].dtype}", "give a number or a text")
-        for name in columns
-        if not _levels(table[name]) and not pd.api.types.is_numeric_dtype(table[name])
-    ]
-    raise_faults(faults)
+    raise_faults(_type_faults(table, columns))
     levels = {name: _levels(table[name]) for name in columns if _levels(table[name])}
     terms: list[str] = []
     parts: dict[str, list[int]] = {}
@@ -201,6 +263,24 @@ def _coded(values: pd.Series, levels: list[Any] | None) -> np.ndarray:
 # --- refusals -------------------------------------------------------------------------------------
 
 
+def _type_faults(table: pd.DataFrame, columns: list[str]) -> list[Fault]:
+    return [
+        Fault("data", name, 0, f"{name} is {table[name].dtype}", "give a number or a text")
+        for name in columns
+        if not _levels(table[name]) and not pd.api.types.is_numeric_dtype(table[name])
+    ]
+
+
+def _infinite(design: Design, numbers: np.ndarray) -> list[Fault]:
+    faults = []
+    for term, column in zip(design.terms, numbers.T, strict=True):
+        odd = int(np.count_nonzero(~np.isfinite(column)))
+        if odd:
+            message = f"{term} is missing or infinite in {odd:,} of {len(column):,} rows"
+            faults.append(Fault("data", term, odd, message, "drop or impute these rows"))
+    return faults
+
+
 def _unusable(design: Design, table: pd.DataFrame) -> list[Fault]:
     faults, n = [], len(table)
     for name in design.columns:
@@ -213,6 +293,9 @@ def _unusable(design: Design, table: pd.DataFrame) -> list[Fault]:
             if unknown:
                 message = f"{name} has a level the model does not know in {unknown:,} of {n:,} rows"
                 faults.append(Fault("data", name, unknown, message, "leave these rows out"))
+        elif not pd.api.types.is_numeric_dtype(table[name]):
+            message = f"{name} is {table[name].dtype}, not a number"
+            faults.append(Fault("data", name, 0, message, "convert it first"))
     return faults
 
 
@@ -222,36 +305,78 @@ def _column_faults(design: Design, numbers: np.ndarray) -> list[Fault]:
         if len(design.levels.get(name, ["a", "b"])) == 1:
             message = f"{name} is the same in every row"
             faults.append(Fault("data", name, len(numbers), message, "leave it out"))
+    faults += _infinite(design, numbers)
     for term, column in zip(design.terms, numbers.T, strict=True):
-        odd = int(np.count_nonzero(~np.isfinite(column)))
-        if odd:
-            message = f"{term} is missing or infinite in {odd:,} of {len(column):,} rows"
-            faults.append(Fault("data", term, odd, message, "drop or impute these rows"))
-        elif column.min() == column.max():
+        low, high = column.min(), column.max()
+        if low == high:
             message = f"{term} is the same in every row"
             faults.append(Fault("data", term, len(column), message, "leave it out"))
+        elif np.isfinite([low, high]).all() and not 1 / _WIDEST < high / 2 - low / 2 < _WIDEST:
+            message = f"{term} is too large or too small to be squared"
+            faults.append(Fault("data", term, len(column), message, "choose another unit"))
     return faults
 
 
 def _dependent(design: Design, numbers: np.ndarray) -> list[Fault]:
     """Return the columns that those before them determine."""
     centred = numbers - numbers.mean(axis=0)
-    gram = centred.T @ centred
+    return [
+        Fault(
+            "data",
+            term,
+            len(numbers),
+            f"{term} is determined by the covariates before it",
+            "leave it out",
+        )
+        for term, is_spare in zip(design.terms, _spare(centred.T @ centred), strict=True)
+        if is_spare
+    ]
+
+
+def _spare(gram: np.ndarray) -> np.ndarray:
+    """Return which columns of a matrix of sums of products those before them determine."""
     scale = np.sqrt(np.diag(gram))
     gram = gram / np.outer(scale, scale)
-    faults = []
-    kept: list[int] = []
-    for j, term in enumerate(design.terms):
+    spare = np.zeros(len(gram), bool)
+    for j in range(len(gram)):
+        kept = np.flatnonzero(~spare[:j])
         explained = 0.0
-        if kept:
+        if len(kept):
             inner = gram[np.ix_(kept, kept)]
             explained = float(gram[j, kept] @ np.linalg.solve(inner, gram[kept, j]))
-        if 1 - explained < _TOLERANCE:
-            message = f"{term} is determined by the covariates before it"
-            faults.append(Fault("data", term, len(numbers), message, "leave it out"))
-        else:
-            kept.append(j)
-    return faults
+        spare[j] = 1 - explained < _TOLERANCE
+    return spare
+
+
+def refuse_unidentified(terms: Sequence[str], comparable: np.ndarray) -> None:
+    """Refuse terms about which those at risk together say nothing.
+
+    A clinic's size says nothing in a model with clinics as strata, though it varies over all rows.
+
+    Args:
+        terms: The name of each coefficient.
+        comparable: Their covariance among those at risk at the event times, in units of their
+            variance over all rows.
+
+    Raises:
+        DataError: One fault for each such term.
+
+    Examples:
+        >>> refuse_unidentified(["age"], np.array([[0.9]]))
+    """
+    repair = "leave it out or choose other strata"
+    varies = np.diag(comparable) > _TOLERANCE
+    faults = [
+        Fault("data", term, 0, f"{term} is the same in all who are at risk together", repair)
+        for term, does_vary in zip(terms, varies, strict=True)
+        if not does_vary
+    ]
+    spare = _spare(comparable[np.ix_(varies, varies)])
+    for term in np.array(terms)[varies][spare]:
+        message = f"{term} is determined by the covariates before it in all at risk together"
+        faults.append(Fault("data", str(term), 0, message, repair))
+    if faults:
+        raise DataError(faults)
 
 
 def refuse_runaway(terms: Sequence[str], running: np.ndarray) -> None:

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import chi2, rankdata
+from scipy.stats import chi2
 
 from loyalty_research.data.arguments import check_choice, check_share
+from loyalty_research.errors import UsageError
 from loyalty_research.retention.cox import CoxModel, fit_cox
 from loyalty_research.retention.cox_likelihood import Likelihood, information_of, mean_covariates
 from loyalty_research.retention.cox_residuals import fitted_steps, likelihood_of
@@ -182,13 +183,16 @@ def _transformed(model: CoxModel, rows: Likelihood, transform: str) -> np.ndarra
     if transform == "identity":
         return times.astype(float)
     if transform == "log":
+        if times.min() == 0:
+            raise UsageError("transform='log' has no value for events at time 0; choose 'km'")
         return np.log(times)
     data = model.rows
     if transform == "rank":
         # R ranks the times of all rows, censored ones too, ties at their mean.
-        everyone = data.time if data.freq is None else np.repeat(data.time, data.freq)
-        ranks = pd.Series(rankdata(everyone), index=everyone)
-        return ranks[~ranks.index.duplicated()].loc[times].to_numpy()
+        everyone, number = np.unique(data.time, return_inverse=True)
+        often = np.bincount(number, data.freq)
+        ranks = np.cumsum(often) - (often - 1) / 2
+        return ranks[np.searchsorted(everyone, times)]
     entered = None if data.entry is None else (data.entry, data.freq)
     counts = tally(data.time, (data.event > 0).astype(np.int64), 1, data.freq, entered)
     events, at_risk = counts.events[:, 0], np.maximum(counts.at_risk, 1)
