@@ -66,9 +66,9 @@ def test_frequency_recency_and_age_count_days_from_the_first_visit():
     )
     kept = {"data_cutoff": "2024-04-10", "holdout_until": "2024-06-01"}
     row = derive_visit_summary(visits, **kept)
-    assert row.values.tolist() == [["a", 2, 30, 40, 1]]  # b came later
+    assert row.to_numpy().tolist() == [["a", 2, 30, 40, 1]]  # b came later
     whole = derive_visit_summary(visits, data_cutoff="2024-05-02")
-    assert whole.values.tolist() == [["a", 3, 61, 62], ["b", 0, 0, 0]]
+    assert whole.to_numpy().tolist() == [["a", 3, 61, 62], ["b", 0, 0, 0]]
 
 
 def test_the_likelihood_of_who_never_came_again_by_hand():

@@ -113,8 +113,8 @@ def test_settings_that_cannot_be_meant_are_refused():
 def test_data_that_cannot_be_are_refused():
     with pytest.raises(DataError, match="visit_date is missing in 1 of 10 rows"):
         derive_visit_regularity(FOUR.assign(visit_date=FOUR["visit_date"].mask(FOUR.index == 1)))
+    gap = COHORT.assign(site=COHORT["site"].where(COHORT.index != 1))
     with pytest.raises(DataError, match="site is missing in 1 of 5 rows"):
-        gap = COHORT.assign(site=COHORT["site"].where(COHORT.index != 1))
         visit_regularity(FOUR, cohort=gap, by="site")
     with pytest.raises(DataError, match="no patient has visits on 9 days or more"):
         visit_regularity(FOUR, minimum_visits=9)

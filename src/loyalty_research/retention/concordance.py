@@ -216,7 +216,11 @@ def _both(part: tuple[np.ndarray, np.ndarray], pair_weight: np.ndarray) -> np.nd
 def _tied_pairs(rows: Rows, score: np.ndarray, pair_weight: np.ndarray) -> tuple[float, float]:
     """Return the weight of the pairs of events on one day, and of those with one score too."""
     events = np.flatnonzero(rows.event == 1)
-    order = events[np.lexsort([column[events] for column in (score, rows.time, rows.stratum)])]
+    if len(events) == 0:
+        return 0.0, 0.0
+    order = events[np.argsort(score[events])]
+    order = order[_order(rows.time[order])]
+    order = order[_order(rows.stratum[order])] if rows.stratum.any() else order
     columns = [rows.stratum[order], rows.time[order], score[order]]
     size = _size(rows)[order]
     # A row that stands for several patients is tied with itself as often as they are pairs.
@@ -340,13 +344,16 @@ def _number_moments(
 
 def _by_score(stratum: np.ndarray, score: np.ndarray, key: np.ndarray) -> np.ndarray:
     """Return the order by stratum, score and moment."""
-    # numpy sorts integers of 16 bits in one pass.
-    small = key.astype(np.uint16) if int(key.max()) < 2**16 else key
-    order = np.argsort(small, kind="stable")
+    order = _order(key)
     order = order[np.argsort(score[order], kind="stable")]
-    if not stratum.any():
-        return order
-    return order[np.argsort(stratum[order], kind="stable")]
+    return order[_order(stratum[order])] if stratum.any() else order
+
+
+def _order(codes: np.ndarray) -> np.ndarray:
+    """Return the order of codes, rows with the same code as they are."""
+    # numpy sorts integers of 16 bits in one pass.
+    small = codes.astype(np.uint16) if int(codes.max()) < 2**16 else codes
+    return np.argsort(small, kind="stable")
 
 
 def _tied_sums(
