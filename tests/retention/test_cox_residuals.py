@@ -72,7 +72,9 @@ def test_breslow_residuals_of_four_patients_by_hand():
     means = [2 * r / (2 + 2 * r), 2 * r / (1 + 2 * r), 2 * r / (1 + 2 * r)]
     table = cox_residuals(model, kind="schoenfeld")
     assert table["time"].tolist() == [1, 2, 2]
-    assert table["x"].tolist() == pytest.approx([x - m for x, m in zip([0, 1, 0], means)])
+    assert table["x"].tolist() == pytest.approx(
+        [x - m for x, m in zip([0, 1, 0], means, strict=True)]
+    )
 
 
 def test_efron_residuals_of_four_patients_by_hand():
@@ -96,7 +98,9 @@ def test_efron_residuals_of_four_patients_by_hand():
     both = (2 * r * all_there + (2 * r - r / 2) * half_gone) / 2
     means = [2 * r / (2 + 2 * r), both, both]
     table = cox_residuals(model, kind="schoenfeld")
-    assert table["x"].tolist() == pytest.approx([x - m for x, m in zip([0, 1, 0], means)])
+    assert table["x"].tolist() == pytest.approx(
+        [x - m for x, m in zip([0, 1, 0], means, strict=True)]
+    )
 
 
 # --- sums ----------------------------------------------------------------------------------------
