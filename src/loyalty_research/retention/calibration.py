@@ -20,6 +20,7 @@ from loyalty_research.retention.inverse_censoring import (
     rows_of,
     states_at,
     summed_variance,
+    term_first,
     weight_influence,
 )
 from loyalty_research.retention.rows import Rows, open_rows, rows_by_group
@@ -77,8 +78,8 @@ def calibration(
         conf_level: Coverage of the intervals.
 
     Returns:
-        The columns of `by`, `horizon`, `term` ("observed_over_expected", "slope", "group 1" with
-        the lowest risks and so on), the columns of an estimate (of a group the observed share;
+        `term` ("observed_over_expected", "slope", "group 1" with the lowest risks and so on), the
+        columns of `by`, `horizon`, the columns of an estimate (of a group the observed share;
         missing if nobody in it is followed to the horizon; `p_value` of the first two against
         1), `predicted`, the mean prediction.
 
@@ -120,8 +121,7 @@ def calibration(
             for k, part in enumerate(parts, start=1)
         ]
         group += [number] * (len(parts) + 2)
-    table = rows.groups.iloc[group].reset_index(drop=True).assign(horizon=day)
-    return pd.concat([table, pd.DataFrame(found)], axis=1)
+    return term_first(rows.groups.iloc[group].assign(horizon=day), found)
 
 
 def _open_shares(table: pd.DataFrame, risk: str) -> np.ndarray:

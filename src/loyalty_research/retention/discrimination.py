@@ -20,6 +20,7 @@ from loyalty_research.retention.inverse_censoring import (
     risk_columns,
     rows_of,
     summed_variance,
+    term_first,
     weight_influence,
 )
 from loyalty_research.retention.rows import open_rows, rows_by_group
@@ -66,7 +67,7 @@ def time_dependent_auc(
         conf_level: Coverage of the interval, normal and cut off at 0 and 1.
 
     Returns:
-        One row a group and horizon: the group's columns, `horizon`, `term` ("auc"), the columns of
+        One row a group and horizon: `term` ("auc"), the group's columns, `horizon`, the columns of
         an estimate; `p_value` against 0.5, `n_events` those of the cause by the horizon.
 
     Raises:
@@ -100,8 +101,7 @@ def time_dependent_auc(
             variance = summed_variance(influence, freq=own.freq, cluster=own.cluster)
             found.append(_row(states, estimate, float(np.sqrt(variance)), own.freq, level))
             group.append(number)
-    groups = rows.groups.iloc[group].reset_index(drop=True)
-    return pd.concat([groups, pd.DataFrame(found)], axis=1)
+    return term_first(rows.groups.iloc[group], found)
 
 
 def _area(states: KnownStates, score: np.ndarray) -> tuple[float, np.ndarray]:

@@ -19,6 +19,7 @@ from loyalty_research.retention.inverse_censoring import (
     risk_columns,
     rows_of,
     summed_variance,
+    term_first,
     weight_influence,
 )
 from loyalty_research.retention.rows import Rows, open_rows, rows_by_group
@@ -68,7 +69,7 @@ def brier_score(
         conf_level: Coverage of the interval, normal and cut off at 0.
 
     Returns:
-        One row a group and horizon: the group's columns, `horizon`, `term` ("brier"), the columns
+        One row a group and horizon: `term` ("brier"), the group's columns, `horizon`, the columns
         of an estimate (`n_events` those of the cause by the horizon), `reference`, `scaled`.
 
     Raises:
@@ -100,8 +101,7 @@ def brier_score(
             row = _row("brier", score, influence, reference, states.had_event, own, level)
             found.append({"horizon": day} | row)
             group.append(number)
-    groups = rows.groups.iloc[group].reset_index(drop=True)
-    return pd.concat([groups, pd.DataFrame(found)], axis=1)
+    return term_first(rows.groups.iloc[group], found)
 
 
 def integrated_brier_score(
@@ -136,8 +136,8 @@ def integrated_brier_score(
         conf_level: Coverage of the interval.
 
     Returns:
-        One row a group: the group's columns, `first_horizon`, `last_horizon`, `term`
-        ("integrated_brier"), the columns of an estimate, `reference`, `scaled`.
+        One row a group: `term` ("integrated_brier"), the group's columns, `first_horizon`,
+        `last_horizon`, the columns of an estimate, `reference`, `scaled`.
 
     Raises:
         UsageError: Fewer than two horizons; as for `brier_score`.
@@ -176,7 +176,7 @@ def integrated_brier_score(
         span = {"first_horizon": int(days[0]), "last_horizon": int(days[-1])}
         row = _row("integrated_brier", score, influence, reference, states.had_event, own, level)
         found.append(span | row)
-    return pd.concat([rows.groups, pd.DataFrame(found)], axis=1)
+    return term_first(rows.groups, found)
 
 
 def _trapezoid(days: np.ndarray) -> np.ndarray:
