@@ -27,6 +27,30 @@ zph <- function(..., transforms = c("km", "rank", "identity", "log")) {
   sapply(transforms, one, simplify = FALSE)
 }
 
+# Before survival 3.0: the slope of the scaled residuals over time, the variance an average one.
+zph_1994 <- function(..., transforms = c("km", "rank", "identity", "log")) {
+  fit <- fitted_by(...)
+  residual <- as.matrix(residuals(fit, type = "schoenfeld"))
+  variance <- fit$var
+  one <- function(transform) {
+    g <- cox.zph(fit, transform = transform)$x
+    g <- g - mean(g)
+    # Scaled residuals: times the number of events and the variance.
+    slope <- c(g %*% residual) %*% variance * nrow(residual)
+    average <- variance * nrow(residual) * sum(g^2)
+    single <- slope^2 / diag(average)
+    all <- slope %*% solve(average) %*% t(slope)
+    c(c(single), c(all))
+  }
+  sapply(transforms, one, simplify = FALSE)
+}
+
+scaled <- function(..., transform) {
+  found <- cox.zph(fitted_by(...), transform = transform, terms = FALSE)
+  list(time = found$time, transformed_time = found$x,
+       estimate = unname(as.list(as.data.frame(unname(found$y)))))
+}
+
 residue <- function(...) {
   fit <- fitted_by(...)
   of <- function(type) {
@@ -100,6 +124,22 @@ made_tests <- list(
   everything = zph(update(later, . ~ . + strata(site)), made, weights = weight, cluster = row),
   freq = zph(end, repeated)
 )
+made_1994 <- list(
+  efron = zph_1994(end, made),
+  breslow = zph_1994(end, made, ties = "breslow"),
+  strata = zph_1994(update(end, . ~ . + strata(site)), made),
+  entry_breslow = zph_1994(later, made, ties = "breslow"),
+  freq = zph_1994(end, repeated)
+)
+patients_1994 <- list(
+  lung = zph_1994(cancer, known),
+  veteran = zph_1994(Surv(time, status) ~ trt + prior + karno, veteran)
+)
+over_time <- list(
+  efron = scaled(end, made, transform = "km"),
+  strata = scaled(update(end, . ~ . + strata(site)), made, transform = "rank"),
+  weight = scaled(end, made, weights = weight, robust = TRUE, transform = "log")
+)
 residues <- list(
   efron = residue(end, made),
   breslow = residue(end, made, ties = "breslow"),
@@ -143,6 +183,7 @@ bare <- basehaz(lungs, centered = FALSE)
 cat(jsonlite::toJSON(
   list(
     tests = tests, data = made, made_tests = made_tests, residuals = residues,
+    patients_1994 = patients_1994, made_1994 = made_1994, over_time = over_time,
     new = new_site, days = days, early = early, made_curves = made_curves,
     patients = patients, months = months,
     curves = list(

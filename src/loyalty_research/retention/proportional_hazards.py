@@ -49,7 +49,7 @@ def check_proportional_hazards(
         `threshold`, `passed`, `gating`, `message`, `df`, `p_value`.
 
     Raises:
-        UsageError: An unknown transform; else as for `fit_cox`.
+        UsageError: An unknown transform, "log" with events at time 0; else as for `fit_cox`.
         DataError: As for `fit_cox`.
 
     Examples:
@@ -77,7 +77,9 @@ def check_proportional_hazards_1994(
     """Return the same by the approximation of 1994, to compare with older results.
 
     Grambsch and Therneau, Biometrika 1994;81:515: the information at each event time is replaced by
-    its average. lifelines' `proportional_hazard_test` and R before survival 3.0 give this.
+    its average. R before survival 3.0 gives this, and lifelines' `proportional_hazard_test` for
+    "identity" and "log": its "km" is that at the event, not just before, its "rank" is of events
+    alone.
 
     Args:
         data: As for `fit_cox`.
@@ -90,7 +92,7 @@ def check_proportional_hazards_1994(
         As `check_proportional_hazards`.
 
     Raises:
-        UsageError: An unknown transform; else as for `fit_cox`.
+        UsageError: An unknown transform, "log" with events at time 0; else as for `fit_cox`.
         DataError: As for `fit_cox`.
 
     Examples:
@@ -129,7 +131,7 @@ def schoenfeld_over_time(
         One row an event and term: `term`, `time`, `transformed_time`, `estimate`.
 
     Raises:
-        UsageError: An unknown transform; else as for `fit_cox`.
+        UsageError: An unknown transform, "log" with events at time 0; else as for `fit_cox`.
         DataError: As for `fit_cox`.
 
     Examples:
@@ -145,7 +147,8 @@ def schoenfeld_over_time(
     order = np.argsort(rows.axis.event_time, kind="stable")
     own, at = rows.axis.own[order], rows.axis.event_time[order]
     residuals = rows.design.T[own] - mean_covariates(steps)[at]
-    scaled = model.fit.coefficients + len(own) * residuals @ model.naive_variance
+    n_events = float(rows.freq[own].sum())
+    scaled = model.fit.coefficients + n_events * residuals @ model.naive_variance
     terms = model.design.terms
     return pd.DataFrame(
         {
