@@ -39,6 +39,9 @@ LEAST_MOVE = 1e-6
 """The last step, in standard deviations of the covariate."""
 _VANISHED = 1e-8
 """Share of the information at coefficients of 0 below which nothing is known of a direction."""
+_MOST_HALVINGS = 30
+_SHARE = 0.3
+"""Part in the least known direction from which a covariate is named as one that runs away."""
 _BLOCK = 65_536
 
 
@@ -242,32 +245,36 @@ def climb(
     """
     at = np.zeros(n_covariates)
     here, score, information = value(at)
-    start, first, known_at_first, at_start = here, 0.0, 0.0, information
-    for n_steps in range(MOST_STEPS):
+    start, first, known_at_first, start_information = here, 0.0, 0.0, information
+    converged, n_steps = False, 0
+    while n_steps < MOST_STEPS and not converged:
         # Per standard deviation, so that a covariate's unit does not matter.
         knowledge, directions = np.linalg.eigh(information / np.outer(scales, scales))
         known_at_first = known_at_first or float(knowledge[0])
         if not knowledge[0] > _VANISHED * max(known_at_first, 1e-6 * float(knowledge[-1])):
             # Where the likelihood has no maximum, the information about it dwindles to nothing.
-            running = np.abs(directions[:, 0]) > 0.3
-            return Fit(at, information, (start, here), first, False, running, n_steps, at_start)
+            break
         step = directions @ (directions.T @ (score / scales) / knowledge) / scales
         left = float(score @ step)
         first = left if n_steps == 0 else first
-        if left <= CLOSE_ENOUGH:
-            nobody = np.zeros(n_covariates, bool)
-            return Fit(
-                at + step, information, (start, here), first, True, nobody, n_steps, at_start
-            )
+        # Of tiny weights little is left anywhere, but the steps are long before the maximum.
+        if left <= CLOSE_ENOUGH and bool((np.abs(step) * scales <= LEAST_MOVE).all()):
+            at, converged = at + step, True
+            break
         there, score, information = value(at + step)
-        for _ in range(30):
+        for _ in range(_MOST_HALVINGS):
             if there >= here - 1e-10 * abs(here):
                 break
             step = step / 2
             there, score, information = value(at + step)
-        at, here = at + step, there
-    running = np.abs(step) * scales > 1e-3
-    return Fit(at, information, (start, here), first, False, running, MOST_STEPS, at_start)
+        if not np.isfinite(there):
+            # So far out that no number holds the risks.
+            break
+        at, here, n_steps = at + step, there, n_steps + 1
+    running = (np.abs(directions[:, 0]) > _SHARE) & (not converged)
+    return Fit(
+        at, information, (start, here), first, converged, running, n_steps, start_information
+    )
 
 
 def evaluate(rows: Likelihood, at: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
@@ -294,7 +301,10 @@ def evaluate(rows: Likelihood, at: np.ndarray) -> tuple[float, np.ndarray, np.nd
         if not np.isfinite(value):
             return -np.inf, np.zeros(len(at)), np.eye(len(at))
         score = rows.design[:, own] @ rows.size[own] - (steps.s1.T @ steps.a - steps.e1.T @ steps.b)
-        return value, score, information_of(rows, risk, steps)
+        information = information_of(rows, risk, steps)
+        if not np.isfinite(information).all():
+            return -np.inf, np.zeros(len(at)), np.eye(len(at))
+        return value, score, information
 
 
 def information_of(
