@@ -7,6 +7,7 @@ import pytest
 
 from loyalty_research.errors import UsageError
 from loyalty_research.reports.parameters import (
+    RetentionModelParameters,
     RetentionParameters,
     notebook_parameters,
     parameters_from_text,
@@ -96,6 +97,12 @@ def test_the_compared_windows_must_hold_the_main_one():
 def test_the_days_of_the_table_must_hold_the_one_of_the_sentences():
     assert "must hold headline_day" in refusal(
         parameters_from_values, RetentionParameters, {"report_days": [30, 90]}
+    )
+
+
+def test_the_covariates_must_hold_the_compared_one():
+    assert "must hold adjusted_by" in refusal(
+        parameters_from_values, RetentionModelParameters, {"covariates": ["age"]}
     )
 
 

@@ -86,16 +86,19 @@ def plot_cumulative_incidence(
     groups = as_list(by)
     exact = check_curve(curve, by=[*groups, "cause"])
     limits = {"min_at_risk": min_at_risk, "min_share": min_share}
-    exact = _while_enough(exact, groups, **limits)  # type: ignore[arg-type]
+    drawn = _while_enough(exact, groups, **limits)  # type: ignore[arg-type]
     shown = publish_incidence(exact, by=groups, audience=audience, exact_at=exact_at)
+    shown = _up_to(shown, drawn, groups)
     panels = list(split_groups(shown, groups, labels=labels))
     if len(panels) > MOST_GROUPS:
         raise UsageError(f"{len(panels)} panels are too many; join groups until {MOST_GROUPS} stay")
-    end = float(exact["time"].max()) if len(exact) else 1.0
+    end = float(drawn["time"].max()) if len(drawn) else 1.0
     ticks = list(times) if times is not None else nice_ticks(end, unit=unit)
     at = incidence_at(exact, times=ticks, by=groups, audience=audience, exact_at=exact_at)
     numbers = [rows.drop_duplicates("time") for _, rows in split_groups(at, groups)]
-    names = {cause: _name(cause, labels) for cause in exact["cause"].unique()}
+    # The largest cause lies at the bottom, where its height can be read.
+    sizes = exact.groupby("cause", observed=True)["n_events"].sum().sort_values(ascending=False)
+    names = {cause: _name(cause, labels) for cause in sizes.index}
     with house_style([*names.values(), *(name for name, _ in panels), kept, origin, unit]):
         places = _frame([name for name, _ in panels], names, kept, audience)
         for axes, (_, rows), counts in zip(places, panels, numbers, strict=True):
@@ -116,6 +119,15 @@ def _while_enough(
     return curve[at_risk >= np.maximum(min_at_risk, min_share * most)].reset_index(drop=True)
 
 
+def _up_to(shown: pd.DataFrame, drawn: pd.DataFrame, groups: list[str]) -> pd.DataFrame:
+    """Return what may be shown, as far as enough patients of its group remain."""
+    if not groups:
+        return shown[shown["time"] <= drawn["time"].max()]
+    ends = drawn.groupby(groups, dropna=False, observed=True)["time"].max().rename("__end")
+    joined = shown.merge(ends.reset_index(), on=groups, how="left")
+    return joined[joined["time"] <= joined["__end"]].drop(columns="__end")
+
+
 def _name(cause: Any, labels: Mapping[Any, str] | None) -> str:
     text = str((labels or {}).get(cause, cause)).replace("_", " ")
     return text[:1].upper() + text[1:]
@@ -124,7 +136,7 @@ def _name(cause: Any, labels: Mapping[Any, str] | None) -> str:
 def _frame(panels: list[str], names: dict[Any, str], kept: str, audience: str) -> list[Axes]:
     wide = text_width([wrap(n, inches=_NAME_WIDTH) for n in (*names.values(), kept)], size=NORMAL)
     note = "Steps come late where few patients make them; counts are rounded to 5."
-    foot, head = (0.75 if audience == "publish" else 0.55), (0.28 if any(panels) else 0.12)
+    foot, head = (0.55 if audience == "publish" else 0.35), (0.28 if any(panels) else 0.12)
     tall = _PANEL + head + ROW_HEIGHT + 0.42
     if len(panels) == 1:
         tall += 0.7

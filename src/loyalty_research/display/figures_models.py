@@ -18,6 +18,7 @@ from loyalty_research.display.published_steps import publish_estimates
 from loyalty_research.display.tables_results import (
     as_ratios,
     level_of,
+    ratio_digits,
     shown_estimates,
     term_label,
 )
@@ -78,7 +79,7 @@ def plot_forest(
     rows = rows.dropna(subset=["estimate", "conf_low", "conf_high"]).reset_index(drop=True)
     names = [wrap(term_label(term, labels), inches=1.9) for term in rows["term"]]
     told = [
-        format_interval(*row, percent=False, digits=2)
+        format_interval(*row, percent=False, digits=ratio_digits(*row[1:]))
         for row in rows[["estimate", "conf_low", "conf_high"]].itertuples(index=False)
     ]
     with house_style([*names, ratio]):
@@ -132,7 +133,7 @@ def plot_calibration(calibration: Any, *, audience: str = "internal") -> Axes:
         style: dict[str, Any] = {"color": COLOURS[0], "linewidth": 1.5}
         axes.vlines(predicted, rows["conf_low"], rows["conf_high"], **style)
         axes.plot(predicted, rows["estimate"], "o", color=COLOURS[0], markersize=5)
-        axes.text(0.97 * top, 0.9 * top, "as predicted", color=GREY, ha="right", fontsize=SMALL)
+        axes.text(0.2 * top, 0.14 * top, "as predicted", color=GREY, fontsize=SMALL)
         axes.set_xlim(0, top)
         axes.set_ylim(0, top)
         for axis in (axes.xaxis, axes.yaxis):
@@ -274,6 +275,15 @@ def curve_end(curve: pd.DataFrame) -> float:
 def _modelled(curve: Any, groups: list[str], audience: str) -> pd.DataFrame:
     table = as_pandas(curve)
     require_columns(table, [*groups, "time", "estimate", "conf_low", "conf_high"], what="the curve")
+    if "n_at_risk" in table.columns:
+        # As the observed curves do: nothing is drawn where few of a group remain.
+        at_risk = table["n_at_risk"].astype(float)
+        most = (
+            at_risk.groupby([table[name] for name in groups], dropna=False).transform("max")
+            if groups
+            else at_risk.max()
+        )
+        table = table[at_risk >= np.maximum(10, 0.1 * most)]
     if require_audience(audience) == "internal":
         return table
     # Every event moves a model's curve, so its steps could tell a day.
@@ -333,7 +343,7 @@ def _ratio_scale(axes: Axes, rows: pd.DataFrame) -> None:
     low, high = min([0.8, *rows["conf_low"]]), max([1.25, *rows["conf_high"]])
     marks = (0.1, 0.2, 0.25, 0.33, 0.5, 0.67, 0.8, 1, 1.25, 1.5, 2, 3, 4, 5, 10)
     shown = [mark for mark in marks if low / 1.05 <= mark <= high * 1.05]
-    # The logarithm by hand: matplotlib's own scale adds marks of its own between these.
-    axes.set_xscale("function", functions=(np.log, np.exp))
+    axes.set_xscale("log")
     axes.set_xlim(low / 1.05, high * 1.05)
     axes.set_xticks(shown, [f"{mark:g}" for mark in shown])
+    axes.set_xticks([], minor=True)

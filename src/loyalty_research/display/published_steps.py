@@ -14,6 +14,7 @@ from loyalty_research.display.tidy import as_list, as_pandas, require_audience, 
 
 _COUNTS = ("n_at_risk", "n_events", "n_censored")
 _VALUES = ("estimate", "conf_low", "conf_high")
+_PAIRS = ("concordant", "discordant", "tied_risk", "tied_time", "tied_both")
 # A published mean count moves once a month: no visit's day can be read from it.
 _LEAST_DAYS = 30
 
@@ -199,7 +200,83 @@ def publish_estimates(estimates: Any, *, audience: str) -> pd.DataFrame:
     require_columns(table, ["estimate"], what="the estimates")
     if require_audience(audience) == "internal":
         return table
+    # Sums over pairs of patients are kept at full precision nowhere else.
+    table = table.drop(columns=[name for name in _PAIRS if name in table.columns])
     return _rounded(suppress_small_counts(table, counts=counts))
+
+
+def incidence_steps(
+    curve: Any,
+    *,
+    by: str | Sequence[str] | None = None,
+    audience: str = "internal",
+    exact_at: Sequence[int] = (),
+) -> pd.DataFrame:
+    """Return the rows at which an incidence changes, with the first and the last of each cause.
+
+    Args:
+        curve: one row per group, cause and time, with the columns of a curve.
+        by: the grouping columns, without the cause.
+        audience: "publish" thins the curves, hides small counts and rounds the others.
+        exact_at: days that tables, sentences and figures state.
+
+    Raises:
+        UsageError: a column is missing, or a time repeats.
+
+    Examples:
+        >>> curve = pd.DataFrame({"cause": "died", "time": [0, 5, 7, 9], "n_at_risk": 60,
+        ...     "n_events": [0, 3, 0, 0], "n_censored": [0, 0, 3, 54], "estimate": [0, 0.1, 0.1,
+        ...     0.1], "conf_low": 0.01, "conf_high": 0.1, "conf_level": 0.95})
+        >>> incidence_steps(curve)["time"].tolist()
+        [0, 5, 9]
+    """
+    shown = publish_incidence(curve, by=by, audience=audience, exact_at=exact_at)
+    return _steps(shown, [*as_list(by), "cause"], exact_at)
+
+
+def mean_count_steps(
+    curve: Any,
+    *,
+    by: str | Sequence[str] | None = None,
+    audience: str = "internal",
+    exact_at: Sequence[int] = (),
+) -> pd.DataFrame:
+    """Return a mean cumulative count about once in 30 days, on the asked days, and at its end.
+
+    A mean of many patients rises on nearly every day; the picture of it is the same.
+
+    Args:
+        curve: one row per group and distinct time.
+        by: the grouping columns.
+        audience: "publish" takes only days on which enough patients and events stand.
+        exact_at: days that tables and sentences state.
+
+    Raises:
+        UsageError: a column is missing, or a time repeats because `by` lacks a group.
+
+    Examples:
+        >>> curve = pd.DataFrame({"time": [0, 5, 40, 41], "n_at_risk": 60, "n_events": [0, 9, 9, 9],
+        ...     "n_censored": [0, 0, 0, 60], "estimate": [0, 0.1, 0.2, 0.3], "conf_low": 0.1,
+        ...     "conf_high": 0.4, "conf_level": 0.95})
+        >>> mean_count_steps(curve)["time"].tolist()
+        [0, 40, 41]
+    """
+    groups = as_list(by)
+    if require_audience(audience) == "publish":
+        return publish_mean_count(curve, by=by, audience=audience, exact_at=exact_at)
+    exact = check_curve(curve, by=groups)
+    month = exact["time"] // _LEAST_DAYS
+    keys = [exact[name] for name in groups]
+    first = ~pd.concat([*keys, month.rename("__month")], axis=1).duplicated()
+    last = ~exact.duplicated(groups, keep="last") if groups else exact.index == len(exact) - 1
+    return exact[first | last | exact["time"].isin(list(exact_at))].reset_index(drop=True)
+
+
+def _steps(shown: pd.DataFrame, groups: list[str], exact_at: Sequence[int]) -> pd.DataFrame:
+    part = shown.groupby(groups, sort=False, dropna=False, observed=True).ngroup()
+    moved = shown["estimate"] != shown["estimate"].groupby(part).shift()
+    asked = shown["time"].isin(list(exact_at))
+    return shown[moved | asked | ~part.duplicated(keep="last")].reset_index(drop=True)
 
 
 def _turn(curve: pd.DataFrame, groups: Sequence[str] = ()) -> pd.DataFrame:

@@ -15,6 +15,7 @@ from loyalty_research.display.published_steps import (
 from loyalty_research.display.tables_results import (
     ESTIMATE_COLUMNS,
     as_ratios,
+    ratio_digits,
     shown_estimates,
     term_label,
 )
@@ -206,8 +207,8 @@ effect of changing a characteristic.
             "holds a ratio of 1. That is no proof that there is no association."
         )
     parts = [
-        f"{format_number(row['estimate'], digits=2)} for "
-        f"{_lower(term_label(row['term'], labels))}{_interval(row, digits=2)}"
+        f"{format_number(row['estimate'], digits=_places(row))} for "
+        f"{_lower(term_label(row['term'], labels))}{_interval(row, digits=_places(row))}"
         for _, row in as_ratios(clear).iterrows()
     ]
     return (
@@ -303,6 +304,10 @@ def _interval(row: pd.Series, *, digits: int = 1) -> str:
         return ""
     low, high = (format_number(row[name], digits=digits) for name in ("conf_low", "conf_high"))
     return f" ({format_level(row['conf_level'])} interval {low} to {high})"
+
+
+def _places(row: pd.Series) -> int:
+    return ratio_digits(row["conf_low"], row["conf_high"])
 
 
 def _join(parts: Sequence[str]) -> str:

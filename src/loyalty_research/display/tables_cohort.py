@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +16,7 @@ from loyalty_research.display.words import MISSING, format_share, format_value, 
 ATTRITION_COLUMNS = ("step", "criterion", "n_before", "n_excluded", "n_after")
 CHECK_COLUMNS = ("check", "statistic", "threshold", "passed", "gating", "message")
 EVERYBODY = "All patients"
+_TOLD = re.compile(r"\b\d[\d,]* patients?\b")
 
 
 def attrition_table(
@@ -154,7 +156,23 @@ def publish_checks(checks: pd.DataFrame, *, audience: str) -> pd.DataFrame:
         is_share = checks[counts].notna().all(axis=1).to_numpy()
         own = as_pandas(checks)["statistic"]
         numbers["statistic"] = numbers["statistic"].where(is_share, own)
-    return numbers
+    return numbers if audience == "internal" else _without_told_counts(numbers)
+
+
+def _without_told_counts(checks: pd.DataFrame) -> pd.DataFrame:
+    """Round or hide a number of patients that a check found and tells in its message."""
+    if "message" not in checks.columns:
+        return checks
+    message = checks["message"].fillna("").astype(str)
+    tells = message.str.contains(_TOLD)
+    found = pd.DataFrame({"n": checks["statistic"].where(tells & (checks["statistic"] % 1 == 0))})
+    rounded = suppress_small_counts(found, counts=["n"])
+    is_count = found["n"].notna().to_numpy()
+    return checks.assign(
+        message=message.str.replace(_TOLD, "patients", regex=True),
+        statistic=checks["statistic"].astype("Float64").mask(is_count, rounded["n"]),
+        suppressed=checks["suppressed"] + rounded["suppressed"],
+    )
 
 
 def _check_label(name: str) -> str:

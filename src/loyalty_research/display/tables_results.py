@@ -30,6 +30,7 @@ from loyalty_research.display.words import (
     format_level,
     format_number,
     format_p,
+    format_percent,
     is_missing,
 )
 
@@ -207,7 +208,15 @@ def estimates_table(
     ratios = as_ratios(numbers)
     words = {
         "Characteristic": [term_label(term, labels) for term in numbers["term"]],
-        f"{ratio} ({level_of(numbers)} interval)": _ratios(ratios, audience, digits=2),
+        f"{ratio} ({level_of(numbers)} interval)": [
+            cell
+            for part in np.arange(len(ratios))
+            for cell in _ratios(
+                ratios.iloc[[part]],
+                audience,
+                digits=ratio_digits(*ratios[["conf_low", "conf_high"]].iloc[part]),
+            )
+        ],
         "P value": list(map(format_p, numbers["p_value"])),
     }
     return WordedTable(numbers, pd.DataFrame(words, dtype=object))
@@ -296,6 +305,43 @@ def calibration_table(calibration: Any, *, audience: str = "internal") -> Worded
     return WordedTable(numbers, pd.DataFrame(words, dtype=object))
 
 
+def fits_table(fits: Any, *, audience: str = "internal") -> WordedTable:
+    """Word how well distributions fit the days seen, the best first.
+
+    Args:
+        fits: what `compare_parametric` returned.
+        audience: "publish" rounds the counts, and keeps of the criteria what tells them apart.
+
+    Raises:
+        UsageError: a column is missing.
+
+    Examples:
+        >>> fits = pd.DataFrame({"distribution": ["weibull"], "n_parameters": [2],
+        ...     "delta_aic": [0.0], "max_distance": [0.0213], "n": [90], "n_events": [40]})
+        >>> fits_table(fits).words.values.tolist()
+        [['Weibull', '2', '0.0', '2.1 %', '90', '40']]
+    """
+    columns = ["distribution", "n_parameters", "delta_aic", "max_distance", "n", "n_events"]
+    table = as_pandas(fits)
+    require_columns(table, columns, what="the fits")
+    numbers = suppress_small_counts(table, counts=["n", "n_events"], audience=audience)
+    if audience == "publish":
+        # Parameters are no patients, but their count begins with the same letters.
+        numbers = numbers[[*columns, SUPPRESSED]].rename(columns={"n_parameters": "parameters"})
+        numbers = numbers.round({"delta_aic": 1, "max_distance": 3})
+    hidden = missing_cells(numbers)
+    size = "parameters" if audience == "publish" else "n_parameters"
+    words = {
+        "Distribution": [column_label(str(name)) for name in numbers["distribution"]],
+        "Parameters": list(map(format_count, numbers[size])),
+        "AIC above the best": [format_number(value) for value in numbers["delta_aic"]],
+        "Largest distance to the curve": list(map(format_percent, numbers["max_distance"])),
+        "Patients": count_cells(numbers["n"], hidden),
+        "Events": count_cells(numbers["n_events"], hidden),
+    }
+    return WordedTable(numbers, pd.DataFrame(words, dtype=object))
+
+
 def shown_estimates(estimates: Any, *, audience: str) -> pd.DataFrame:
     """Return a regression's terms as this audience may see them.
 
@@ -329,6 +375,16 @@ def as_ratios(numbers: pd.DataFrame) -> pd.DataFrame:
             for name in _LIMITS
         }
     )
+
+
+def ratio_digits(low: Any, high: Any) -> int:
+    """Return the decimals of a ratio: two, or three where the interval is so narrow.
+
+    Examples:
+        >>> ratio_digits(0.8, 1.2), ratio_digits(0.991, 0.994)
+        (2, 3)
+    """
+    return 3 if not is_missing(low) and not is_missing(high) and high - low < 0.05 else 2
 
 
 def term_label(term: Any, labels: Mapping[Any, str] | None = None) -> str:

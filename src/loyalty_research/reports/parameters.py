@@ -132,6 +132,30 @@ class RetentionParameters(ReportParameters):
         return self
 
 
+class RetentionModelParameters(ReportParameters):
+    """The parameters of 03_retention_model."""
+
+    lapse_days: Days = Field(180, description="a patient without a visit for longer has lapsed")
+    lookback_days: Days = Field(365, description="days before the index date that baseline covers")
+    horizon_day: Days = Field(365, description="day that predictions speak of")
+    covariates: Annotated[list[PlainName], Field(min_length=1, max_length=30)] = Field(
+        ["age", "sex", "insurance"], description="what may go with lapsing, known at the index date"
+    )
+    adjusted_by: PlainName = Field("sex", description="the covariate that the curves compare")
+    fit_share: float = Field(
+        0.7, gt=0.1, lt=0.95, description="share of patients, first by entry, that predictions fit"
+    )
+    extrapolate_days: int = Field(
+        2555, ge=1, le=7300, description="days until which distributions are continued"
+    )
+
+    @model_validator(mode="after")
+    def _covariates_hold_the_compared_one(self) -> RetentionModelParameters:
+        if self.adjusted_by not in self.covariates:
+            raise ValueError("covariates must hold adjusted_by, so that the model knows it")
+        return self
+
+
 # pydantic's kinds of faults, in words that say what to write instead.
 _WORDS = {
     "int_parsing": "write a whole number, such as 180",

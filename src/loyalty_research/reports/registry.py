@@ -13,6 +13,7 @@ from loyalty_research.errors import UsageError
 from loyalty_research.reports.parameters import (
     DataAndCohortParameters,
     ReportParameters,
+    RetentionModelParameters,
     RetentionParameters,
 )
 
@@ -55,6 +56,11 @@ REPORTS: Mapping[str, Report] = MappingProxyType(
                     "retention",
                     "curve",
                     "median",
+                    "causes",
+                    "cause_curves",
+                    "mean_times",
+                    "visits",
+                    "visit_curves",
                     "triangle",
                     "segments",
                     "segment_curves",
@@ -62,8 +68,24 @@ REPORTS: Mapping[str, Report] = MappingProxyType(
                     "window_curves",
                     "checks",
                 ),
-                figures=("triangle", "retention", "windows", "segments"),
-                findings=("retention", "windows"),
+                figures=("triangle", "retention", "causes", "visits", "windows", "segments"),
+                findings=("retention", "causes", "mean_time", "visits", "windows"),
+            ),
+            Report(
+                "03_retention_model",
+                "Who lapses?",
+                RetentionModelParameters,
+                tables=(
+                    "attrition",
+                    "baseline",
+                    "checks",
+                    "model",
+                    "calibration",
+                    "fits",
+                    "cure",
+                ),
+                figures=("model", "adjusted", "calibration", "beyond"),
+                findings=("model", "prediction"),
             ),
         )
     }
