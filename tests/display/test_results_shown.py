@@ -227,7 +227,7 @@ def test_a_published_estimate_has_three_decimals_no_error_and_enough_patients():
 
 def test_only_what_is_clear_is_said_and_never_as_an_effect():
     said = regression_sentence(estimates())
-    assert "multiplied by 1.50 for age" in said
+    assert "multiplied by 1.50 for each unit of age" in said
     assert "male" not in said
     assert "not the effect" in said
     assert "no proof" in regression_sentence(estimates()[1:])

@@ -191,7 +191,7 @@ def regression_sentence(
         ...     "n_events": [400], "scale": ["log"]})
         >>> print(regression_sentence(estimates))
         At any time, the other characteristics being equal, the rate of lapsing is multiplied by \
-1.11 for age (95 % interval 1.05 to 1.16). This is an association in these patients and not the \
+1.11 for each unit of age (95 % interval 1.05 to 1.16). This is an association in these patients and not the \
 effect of changing a characteristic.
     """
     failed = failed_checks(checks)
@@ -208,7 +208,7 @@ effect of changing a characteristic.
         )
     parts = [
         f"{format_number(row['estimate'], digits=_places(row))} for "
-        f"{_lower(term_label(row['term'], labels))}{_interval(row, digits=_places(row))}"
+        f"{_each(row['term'], labels)}{_interval(row, digits=_places(row))}"
         for _, row in as_ratios(clear).iterrows()
     ]
     return (
@@ -304,6 +304,12 @@ def _interval(row: pd.Series, *, digits: int = 1) -> str:
         return ""
     low, high = (format_number(row[name], digits=digits) for name in ("conf_low", "conf_high"))
     return f" ({format_level(row['conf_level'])} interval {low} to {high})"
+
+
+def _each(term: Any, labels: Mapping[Any, str] | None) -> str:
+    name = _lower(term_label(term, labels))
+    # A number changes by one; a text is one of its levels instead of the first.
+    return name if "[" in str(term) else f"each unit of {name}"
 
 
 def _places(row: pd.Series) -> int:

@@ -168,7 +168,7 @@ def restricted_mean_table(
         **_named(numbers, as_list(by), labels),
         f"{'Estimate' if is_contrast else column_label(unit)} ({level_of(numbers)} interval)": [
             cell
-            for part in np.arange(len(numbers))
+            for part in range(len(numbers))
             for cell in _ratios(numbers.iloc[[part]], audience, digits=_digits(numbers, part))
         ],
         **({"P value": list(map(format_p, numbers["p_value"]))} if is_contrast else {}),
@@ -210,7 +210,7 @@ def estimates_table(
         "Characteristic": [term_label(term, labels) for term in numbers["term"]],
         f"{ratio} ({level_of(numbers)} interval)": [
             cell
-            for part in np.arange(len(ratios))
+            for part in range(len(ratios))
             for cell in _ratios(
                 ratios.iloc[[part]],
                 audience,
@@ -245,7 +245,7 @@ def group_test_table(tests: Any, *, audience: str = "internal") -> WordedTable:
     numbers = suppress_small_counts(table, counts=["n", "n_events"], audience=audience)
     hidden = missing_cells(numbers)
     known = {"statistic", "df", "p_value", "n", "n_events", "method", SUPPRESSED}
-    numbers["statistic"] = numbers["statistic"].mask([cell == SUPPRESSED for cell in hidden])
+    numbers["statistic"] = numbers["statistic"].mask(pd.Series(hidden) == SUPPRESSED)
     if audience == "publish":
         numbers = numbers.assign(
             statistic=numbers["statistic"].round(3), p_value=numbers["p_value"].round(3)
