@@ -191,8 +191,8 @@ def regression_sentence(
         ...     "n_events": [400], "scale": ["log"]})
         >>> print(regression_sentence(estimates))
         At any time, the other characteristics being equal, the rate of lapsing is multiplied by \
-1.11 for each unit of age (95 % interval 1.05 to 1.16). This is an association in these patients and not the \
-effect of changing a characteristic.
+1.11 for each unit of age (95 % interval 1.05 to 1.16). This is an association in these \
+patients and not the effect of changing a characteristic.
     """
     failed = failed_checks(checks)
     if failed:

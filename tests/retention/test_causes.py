@@ -1,0 +1,48 @@
+"""What became of each patient, in words; and predictions tried on those who entered later."""
+
+import pandas as pd
+import pytest
+
+from loyalty_research.errors import DataError, UsageError
+from loyalty_research.retention.causes import derive_causes
+from loyalty_research.retention.cox import fit_cox
+from loyalty_research.retention.cox_prediction import predict_retention
+from loyalty_research.retention.trial_predictions import derive_predicted_risk, split_by_index_date
+
+TIMES = pd.DataFrame(
+    {
+        "patient_id": ["a", "b", "c"],
+        "end_reason": ["lapse_date", "death_date", "data_cutoff"],
+        "index_date": pd.to_datetime(["2022-01-01", "2023-01-01", "2022-01-01"]),
+    }
+)
+
+
+def test_a_reason_that_is_no_cause_is_censoring():
+    causes = derive_causes(TIMES, causes={"lapse_date": "lapsed", "death_date": "died"})
+    assert causes["cause"].tolist() == ["lapsed", "died", None]
+
+
+def test_no_cause_and_no_reason_are_refused():
+    with pytest.raises(UsageError, match="at least one reason"):
+        derive_causes(TIMES, causes={})
+    with pytest.raises(DataError, match="end_reason"):
+        derive_causes(TIMES[["patient_id"]], causes={"lapse_date": "lapsed"})
+
+
+def test_patients_of_one_day_stay_in_one_part():
+    earlier, later = split_by_index_date(TIMES, share=0.4)
+    assert (earlier["patient_id"].tolist(), later["patient_id"].tolist()) == (["a", "c"], ["b"])
+
+
+def test_a_split_without_later_patients_is_refused():
+    with pytest.raises(UsageError, match="no patient entered later"):
+        split_by_index_date(TIMES.assign(index_date=pd.Timestamp("2022-01-01")), share=0.5)
+
+
+def test_the_risk_is_what_the_predicted_curve_has_lost():
+    data = pd.DataFrame({"time": [1, 2, 3, 4], "event": [1, 1, 1, 0], "x": [2, 0, 1, 0]})
+    model = fit_cox(data, covariates=["x"])
+    curve = predict_retention(model, data, times=[2])["estimate"]
+    risk = derive_predicted_risk(data, model=model, horizon=2)["risk"]
+    assert risk.tolist() == pytest.approx((1 - curve).tolist())
