@@ -13,12 +13,15 @@ which for all rows at once is a cumulative sum for each m; its derivatives follo
 from __future__ import annotations
 
 import numpy as np
+from scipy.special import gammaln
 
 from loyalty_research.errors import UsageError
 from loyalty_research.retention.cox_likelihood import Fit, Likelihood, climb
 
 MOST_WORK = 50_000_000
 """Rows at risk times events times squared covariates, summed over the event times."""
+MOST_CHOICES = 1e280
+"""Ways to choose the events of one time, whose reciprocal must still be a number."""
 
 
 def maximise_exact(rows: Likelihood) -> Fit:
@@ -49,7 +52,8 @@ def maximise_exact(rows: Likelihood) -> Fit:
     at_risk = [np.flatnonzero((first <= k) & (k < last)) for k in range(len(rows.axis.time))]
     events = [risk[event[risk] & (last[risk] == k + 1)] for k, risk in enumerate(at_risk)]
     work = sum(len(r) * len(e) for r, e in zip(at_risk, events, strict=True)) * len(design) ** 2
-    if work > MOST_WORK:
+    choices = max(_log_choices(len(r), len(e)) for r, e in zip(at_risk, events, strict=True))
+    if work > MOST_WORK or choices > np.log(MOST_CHOICES):
         raise UsageError("ties='exact' would take too long for so many ties; choose 'efron'")
 
     def value(at: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
@@ -57,35 +61,47 @@ def maximise_exact(rows: Likelihood) -> Fit:
         total, score = 0.0, np.zeros(len(at))
         information = np.zeros((len(at), len(at)))
         for risk, own in zip(at_risk, events, strict=True):
-            log_sum, mean, spread = _choices(design[:, risk].T, predictor[risk], len(own))
+            with np.errstate(divide="ignore", invalid="ignore"):
+                log_sum, mean, spread = _choices(design[:, risk].T, predictor[risk], len(own))
             total += float(predictor[own].sum()) - log_sum
             score += design[:, own].sum(axis=1) - mean
             information += spread
+        if not np.isfinite(total):
+            return -np.inf, np.zeros(len(at)), np.eye(len(at))
         return total, score, information
 
     scales = np.sqrt(np.average(rows.design**2, axis=1, weights=rows.size))
     return climb(value, len(design), scales)
 
 
+def _log_choices(n: int, d: int) -> float:
+    """Return the log of the most ways to choose up to d of n rows."""
+    d = min(d, n // 2)
+    return float(gammaln(n + 1) - gammaln(d + 1) - gammaln(n - d + 1))
+
+
 def _choices(x: np.ndarray, predictor: np.ndarray, d: int) -> tuple[float, np.ndarray, np.ndarray]:
     """Return the log of the sum over choices of d rows, its gradient and its second derivative."""
-    top = predictor.max()
-    r = np.exp(predictor - top)
-    # Scaled so that the sum stays near 1 whatever d is.
-    scale = d / r.sum()
-    r = r * scale
+    # From the highest risk down: what the first rows hold is then a share of the whole that is no
+    # less than one by the number of choices.
+    order = np.argsort(-predictor, kind="stable")
+    x, top = x[order], float(predictor[order[0]])
+    r = np.exp(predictor[order] - top)
     n, p = x.shape
     e, g, h = np.ones(n), np.zeros((n, p)), np.zeros((n, p, p))
+    pairs = x[:, :, None] * x[:, None, :]
+    log_sum = d * top
     for m in range(1, d + 1):
         outer = g[:, :, None] * x[:, None, :]
-        pairs = x[:, :, None] * x[:, None, :]
         h = r[:, None, None] * (h + outer + outer.transpose(0, 2, 1) + e[:, None, None] * pairs)
         g = r[:, None] * (g + e[:, None] * x)
         e = r * e
         e, g, h = (np.cumsum(part, axis=0) for part in (e, g, h))
+        # Scaled so that the sum over all rows is 1 whatever m is.
+        whole = e[-1]
+        log_sum += float(np.log(whole))
+        e, g, h = e / whole, g / whole, h / whole
         if m < d:
             # The next row is chosen after these: what the rows before it hold.
             e, g, h = (np.concatenate([part[:1] * 0, part[:-1]]) for part in (e, g, h))
-    total, mean = e[-1], g[-1] / e[-1]
-    log_sum = float(np.log(total)) + d * float(top - np.log(scale))
-    return log_sum, mean, h[-1] / total - np.outer(mean, mean)
+    return log_sum, g[-1], h[-1] - np.outer(g[-1], g[-1])
