@@ -40,7 +40,11 @@ def loyalty(capfd):
 def test_the_reports_are_listed_with_their_questions(loyalty):
     status, out, _ = loyalty("list", "--json")
     assert status == 0
-    assert [line["report"] for line in json.loads(out)] == ["01_data_and_cohort", "02_retention"]
+    assert [line["report"] for line in json.loads(out)] == [
+        "01_data_and_cohort",
+        "02_retention",
+        "03_retention_model",
+    ]
 
 
 def test_the_parameters_of_a_report_are_shown_with_defaults_and_meaning(loyalty):

@@ -34,6 +34,7 @@ def test_the_projects_own_plan_is_understood():
     assert [line.id for line in read_plan(ROOT / "reports.toml")] == [
         "example",
         "example-retention",
+        "example-retention-model",
     ]
 
 
