@@ -14,15 +14,15 @@ from loyalty_research.retention.cox_likelihood import (
 )
 
 # Forty rows with heavy ties, entries at the times of events, three strata, by whole numbers.
-I = np.arange(40)
-TIME = 1 + (I * I * 7 + I) % 7
-EVENT = (I * 11 + I // 7) % 3 > 0
-ENTRY = np.minimum(I % 4, TIME - 1)
-STRATUM = (I * 5 + I // 9) % 3
-WEIGHT = 1 + (I % 4) / 2
-FREQ = 1 + I % 3
-OFFSET = (I * 3 % 5) / 10
-X = np.column_stack([(I * 5 + I // 4) % 9, (I * I * 3 + I // 5) % 7]).astype(float)
+ROW = np.arange(40)
+TIME = 1 + (ROW * ROW * 7 + ROW) % 7
+EVENT = (ROW * 11 + ROW // 7) % 3 > 0
+ENTRY = np.minimum(ROW % 4, TIME - 1)
+STRATUM = (ROW * 5 + ROW // 9) % 3
+WEIGHT = 1 + (ROW % 4) / 2
+FREQ = 1 + ROW % 3
+OFFSET = (ROW * 3 % 5) / 10
+X = np.column_stack([(ROW * 5 + ROW // 4) % 9, (ROW * ROW * 3 + ROW // 5) % 7]).astype(float)
 
 KINDS = [
     {},
@@ -132,7 +132,7 @@ def test_the_score_is_zero_at_the_maximum(settings, ties):
 
 
 def test_without_ties_all_kinds_of_ties_are_one():
-    time = 1 + (I * 37) % 41
+    time = 1 + (ROW * 37) % 41
     efron, breslow = (
         maximise(prepare(X, time=time, event=EVENT, ties=ties)) for ties in ("efron", "breslow")
     )
@@ -149,7 +149,7 @@ def test_the_influence_of_a_row_is_what_leaving_it_out_changes_nearly():
     # A row with no event: under Efron's ties the weights of events share a mean by convention.
     row = int(np.flatnonzero(~EVENT)[3])
     up, down = (
-        maximise(rows(weight=base + sign * h * (row == I))).coefficients for sign in (1, -1)
+        maximise(rows(weight=base + sign * h * (row == ROW))).coefficients for sign in (1, -1)
     )
     assert ((up - down) / (2 * h)).tolist() == pytest.approx(influence[row].tolist(), rel=1e-5)
 
@@ -158,9 +158,9 @@ def test_clusters_of_one_row_are_no_clusters():
     kept = rows(weight=WEIGHT)
     fit = maximise(kept)
     alone = robust_variance(kept, fit, None)[1]
-    np.testing.assert_allclose(robust_variance(kept, fit, I)[1], alone, rtol=1e-10)
+    np.testing.assert_allclose(robust_variance(kept, fit, ROW)[1], alone, rtol=1e-10)
     # Which number a cluster has does not matter.
-    np.testing.assert_allclose(robust_variance(kept, fit, I[::-1])[1], alone, rtol=1e-10)
+    np.testing.assert_allclose(robust_variance(kept, fit, ROW[::-1])[1], alone, rtol=1e-10)
 
 
 def test_the_climb_halves_a_step_that_goes_too_far():

@@ -10,12 +10,12 @@ from loyalty_research.retention import exact_ties
 from loyalty_research.retention.cox_likelihood import maximise, prepare
 from loyalty_research.retention.exact_ties import maximise_exact
 
-I = np.arange(16)
-TIME = 1 + (I * 7) % 4
-EVENT = I % 3 != 1
-ENTRY = np.where(I % 2 == 1, np.minimum(1, TIME - 1), 0)
-OFFSET = (I % 5) / 10
-X = np.column_stack([(I * 5) % 7, (I * I) % 5]).astype(float)
+ROW = np.arange(16)
+TIME = 1 + (ROW * 7) % 4
+EVENT = ROW % 3 != 1
+ENTRY = np.where(ROW % 2 == 1, np.minimum(1, TIME - 1), 0)
+OFFSET = (ROW % 5) / 10
+X = np.column_stack([(ROW * 5) % 7, (ROW * ROW) % 5]).astype(float)
 
 
 def by_definition(at, entry, offset) -> float:
@@ -49,7 +49,7 @@ def test_the_maximum_is_that_of_the_sum_over_all_choices(settings):
 
 
 def test_without_ties_exact_is_breslow():
-    time = 1 + (I * 5) % 17
+    time = 1 + (ROW * 5) % 17
     rows = prepare(X, time=time, event=EVENT, ties="breslow")
     one, other = maximise_exact(rows), maximise(rows)
     np.testing.assert_allclose(one.coefficients, other.coefficients, rtol=1e-8)
