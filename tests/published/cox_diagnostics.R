@@ -150,7 +150,7 @@ residues <- list(
   entry_breslow = residue(later, made, ties = "breslow"),
   everything = residue(update(later, . ~ . + strata(site)), made, weights = weight, cluster = row)
 )
-days <- c(0, 1, 3, 6, 9, 11)
+days <- c(0, 1, 3, 6, 9, 10)
 early <- c(0, 1, 3, 6, 9)
 made_curves <- list(
   efron = curves(end, made, new = new, times = days),

@@ -69,7 +69,8 @@ def predict_retention(
 
     Raises:
         UsageError: Times that are not whole; a model with exact ties.
-        DataError: As for `predict_risk`; strata the model does not know; times beyond follow-up.
+        DataError: As for `predict_risk`; no rows; strata the model does not know; times beyond
+            follow-up.
 
     Examples:
         >>> from loyalty_research.retention.cox import fit_cox
@@ -82,7 +83,7 @@ def predict_retention(
     level, days = check_share(conf_level, name="conf_level"), _days(times)
     numbers = apply_design(model.design, data)
     stratum = _strata_of(model, data)
-    raise_faults(_late_days(model, days))
+    raise_faults(_no_rows(numbers) or _late_days(model, days, np.unique(stratum)))
     table = _baseline_at(model, days)
     parts = []
     for s in np.unique(stratum):
@@ -146,7 +147,7 @@ def adjusted_retention(
     levels = _levels_of(model, by)
     rows = likelihood_of(model)
     days = np.unique(np.append(0, rows.axis.time)) if times is None else _days(times)
-    raise_faults(_late_days(model, days))
+    raise_faults(_late_days(model, days, np.zeros(1, np.int64)))
     (baseline,) = _baseline_at(model, days)
     parts = []
     for value in levels:
@@ -154,7 +155,9 @@ def adjusted_retention(
         estimate, error = _average(model, apply_design(model.design, same), baseline)
         with np.errstate(divide="ignore", invalid="ignore"):
             half = norm.ppf((1 + level) / 2) * error / estimate
-        low, high = survival_limits(estimate, half, "log-log")
+        limits = survival_limits(estimate, half, "log-log")
+        # Before the first event there is nothing to be uncertain of.
+        low, high = (np.where(baseline.hazard == 0, 1.0, limit) for limit in limits)
         counts = _counts_of(model, by, value, days)
         numbers = {"estimate": estimate, "std_error": error, "conf_low": low, "conf_high": high}
         table = pd.DataFrame({by: [value] * len(days), **counts, **numbers, "conf_level": level})
@@ -214,7 +217,8 @@ def _average(
         part = slice(start, start + step)
         survival = np.exp(-np.outer(relative, baseline.hazard[part]))
         pull = share[:, None] * survival * relative[:, None]
-        estimate[part] = share @ survival
+        # Shares may add up to a little less than 1.
+        estimate[part] = np.where(baseline.hazard[part] == 0, 1.0, share @ survival)
         by_hazard = pull.sum(axis=0)
         by_coefficients = (numbers.T @ pull) * baseline.hazard[part] - baseline.mean[
             part
@@ -234,8 +238,14 @@ def _days(times: Sequence[int]) -> np.ndarray:
     return np.array([check_whole(time, name="times") for time in asked], np.int64)
 
 
-def _late_days(model: CoxModel, days: np.ndarray) -> list[Fault]:
-    last = pd.Series(model.rows.time).groupby(model.rows.stratum).max().min()
+def _no_rows(numbers: np.ndarray) -> list[Fault]:
+    empty = Fault("data", "", 0, "the table has no rows", "give at least one")
+    return [] if len(numbers) else [empty]
+
+
+def _late_days(model: CoxModel, days: np.ndarray, strata: np.ndarray) -> list[Fault]:
+    """Return whether days lie beyond what was observed in one of these strata."""
+    last = pd.Series(model.rows.time).groupby(model.rows.stratum).max().loc[strata].min()
     late = int((days > last).sum())
     message = f"times holds {late:,} days beyond the last that was observed, {last}"
     return [Fault("data", "time", late, message, "ask for earlier days")] if late else []
