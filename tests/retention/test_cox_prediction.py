@@ -280,6 +280,33 @@ def test_the_average_is_over_patients_weights_and_offsets(made):
         assert estimate == pytest.approx(np.average(curves, weights=size), rel=1e-10)
 
 
+def test_the_error_of_the_average_is_that_of_its_numerical_derivatives(made):
+    model = fit_cox(made, **PLAIN, ties="breslow")
+    table = adjusted_retention(model, by="z", times=[6])
+    numbers = made[["x", "z"]].to_numpy(float)
+    ends = made[made["event"] == 1].groupby("time").size().loc[:6]
+    at_risk = made["time"].to_numpy() >= ends.index.to_numpy()[:, None]
+
+    def average(b, z, jumps=None):
+        # Breslow's hazard jumps by d / S0 on each day.
+        own = ends.to_numpy() / (at_risk @ np.exp(numbers @ b)) if jumps is None else jumps
+        return np.exp(-np.exp(numbers[:, 0] * b[0] + z * b[1]) * own.sum()).mean()
+
+    def slope(value, start, step):
+        moves = np.eye(len(start)) * step
+        return np.array([(value(start + m) - value(start - m)) / (2 * step) for m in moves])
+
+    b = model.fit.coefficients
+    sums = at_risk @ np.exp(numbers @ b)
+    jumps, spread = ends.to_numpy() / sums, ends.to_numpy() / sums**2
+    for z, error in zip(table["z"], table["std_error"], strict=True):
+        of_b = slope(lambda at, z=z: average(at, z), b, 1e-5)
+        of_jumps = slope(lambda at, z=z: average(b, z, at), jumps, 1e-6)
+        variance = of_b @ model.variance @ of_b + of_jumps**2 @ spread
+        # Numerical derivatives: the same to 1e-6.
+        assert error == pytest.approx(np.sqrt(variance), rel=1e-6)
+
+
 def test_a_frequency_stands_for_repeated_rows_in_a_cohort(made):
     often = made.loc[made.index.repeat(made["freq"])]
     short = adjusted_retention(fit_cox(made, covariates=["site", "x"], freq="freq"), by="site")
