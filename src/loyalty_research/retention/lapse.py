@@ -8,32 +8,24 @@ from typing import Any
 import narwhals.stable.v2 as nw
 
 from loyalty_research.data.arguments import check_date, check_whole
-from loyalty_research.data.frames import (
-    REPAIR_DATE,
-    REPAIR_ID,
-    REPAIR_INDEX,
-    Check,
-    day_number,
-    is_missing,
-    open_tables,
-    raise_faults,
-    value_faults,
+from loyalty_research.data.frames import day_number
+from loyalty_research.data.lending import give_back, give_new
+from loyalty_research.retention.follow_up_windows import (
+    END,
+    EXIT,
+    OBSERVED,
+    START,
+    START_DATE,
+    follow_up_windows,
+    open_visits,
+    visits_within,
 )
-from loyalty_research.data.lending import (
-    column_names,
-    give_back,
-    give_new,
-)
-from loyalty_research.errors import Fault
 
 NEW = ["lapse_date", "last_visit_date", "n_visit_days", "followed_until"]
 """What `derive_lapse_dates` adds to a cohort."""
 
 _DATE, _DAY = "__date", "__day"
 _DATE_BEFORE, _BEFORE, _VISIT_BEFORE = "__date_before", "__before", "__visit_before"
-_START_DATE, _START, _END = "__start_date", "__start", "__end"
-_OBSERVED, _EXIT = "__observed", "__exit"
-_WINDOW = ("observed_from", "observed_until", "death_date", "moved_date")
 
 
 def derive_lapse_dates(
@@ -93,82 +85,16 @@ def derive_lapse_dates(
     """
     lapse_days = check_whole(lapse_days, name="lapse_days", minimum=1)
     cutoff = check_date(data_cutoff, name="data_cutoff")
-    events, people = _open(visits, cohort, patient, date, cutoff)
+    events, people = open_visits(visits, cohort, patient, date, cutoff)
     if people is None:
         result = _of_everyone(events, patient, date, cutoff, lapse_days)
         return give_new(result.select(patient, *NEW), like=visits, key=patient)
-    windows = _windows(people, patient, cutoff)
+    windows = follow_up_windows(people, patient, cutoff)
     result = _of_cohort(events, windows, patient, date, lapse_days)
     people = people.drop(*NEW, strict=False).join(
         result.select(patient, *NEW), on=patient, how="left"
     )
     return give_back(people, like=cohort, new=NEW, held=True)
-
-
-def _open(
-    visits: Any, cohort: Any, patient: str, date: str, cutoff: dt.date
-) -> tuple[nw.LazyFrame, nw.LazyFrame | None]:
-    names = [] if cohort is None else column_names(cohort, table="cohort")
-    window = [column for column in _WINDOW if column in names]
-    lent = open_tables(
-        {"visits": visits, "cohort": cohort},
-        ids=patient,
-        dates={"visits": [date], "cohort": ["index_date", *window]},
-    )
-    events, people = lent["visits"], lent.get("cohort")
-    late = day_number(nw.col(date)) > cutoff.toordinal()
-    checks = [
-        is_missing(patient, repair=REPAIR_ID),
-        is_missing(date, repair=REPAIR_DATE),
-        Check(date, late, "is after data_cutoff", "move data_cutoff or correct the dates"),
-    ]
-    faults = value_faults(events, checks, table="visits", may_be_empty=cohort is not None)
-    if people is not None:
-        faults += _cohort_faults(people, window, patient, cutoff)
-    raise_faults(faults)
-    return events.select(patient, date), people
-
-
-def _cohort_faults(
-    people: nw.LazyFrame, window: list[str], patient: str, cutoff: dt.date
-) -> list[Fault]:
-    index = day_number(nw.col("index_date"))
-    repair = "apply the criterion present_at_index() first"
-    checks = [
-        is_missing(patient, repair=REPAIR_ID),
-        is_missing("index_date", repair=REPAIR_INDEX),
-        Check("index_date", index > cutoff.toordinal(), "is after data_cutoff", "move data_cutoff"),
-    ]
-    for column in window:
-        limit = day_number(nw.col(column))
-        side, outside = (
-            ("before", index < limit)
-            if column == "observed_from"
-            else (
-                "after",
-                index > limit,
-            )
-        )
-        checks.append(Check("index_date", outside, f"is {side} {column}", repair))
-    return value_faults(people, checks, table="cohort", unique=patient)
-
-
-def _windows(people: nw.LazyFrame, patient: str, cutoff: dt.date) -> nw.LazyFrame:
-    """Return for each patient the first and the last day on which a visit would be seen."""
-    there = people.collect_schema().names()
-    observed, last_day = [nw.lit(cutoff)], nw.lit(cutoff.toordinal())
-    if "observed_until" in there:
-        observed.append(nw.col("observed_until").dt.date())
-    exits = [nw.col(c).dt.date() for c in ("death_date", "moved_date") if c in there]
-    none = nw.lit(None, dtype=nw.Date)
-    people = people.select(
-        patient,
-        nw.col("index_date").dt.date().alias(_START_DATE),
-        nw.min_horizontal(*observed).alias(_OBSERVED),
-        (nw.min_horizontal(*exits) if exits else none).alias(_EXIT),
-    )
-    end = nw.min_horizontal(last_day, day_number(nw.col(_OBSERVED)), day_number(nw.col(_EXIT)))
-    return people.with_columns(end.alias(_END), day_number(nw.col(_START_DATE)).alias(_START))
 
 
 def _of_everyone(
@@ -188,29 +114,22 @@ def _of_cohort(
     events: nw.LazyFrame, windows: nw.LazyFrame, patient: str, date: str, lapse_days: int
 ) -> nw.LazyFrame:
     """Return the lapses of patients each of whom has a window of observation."""
-    events = _with_visit_before(_within(events, windows, patient, date), patient, date)
+    events = _with_visit_before(visits_within(events, windows, patient, date), patient, date)
     # The index date is a contact, even if it is an enrolment and no visit.
     events = events.with_columns(
-        nw.coalesce(nw.col(_BEFORE), nw.col(_START)).alias(_BEFORE),
-        nw.coalesce(nw.col(_DATE_BEFORE), nw.col(_START_DATE)).alias(_DATE_BEFORE),
+        nw.coalesce(nw.col(_BEFORE), nw.col(START)).alias(_BEFORE),
+        nw.coalesce(nw.col(_DATE_BEFORE), nw.col(START_DATE)).alias(_DATE_BEFORE),
         nw.col(_BEFORE).alias(_VISIT_BEFORE),
     )
     seen = windows.join(_by_patient(events, patient, lapse_days), on=patient, how="left")
-    open_gap = nw.col(_END) - nw.coalesce(nw.col(_DAY), nw.col(_START)) > lapse_days
-    last_contact = nw.coalesce(nw.col("last_visit_date"), nw.col(_START_DATE))
-    known_until = nw.col(_OBSERVED).dt.offset_by(f"-{lapse_days}d").dt.date()
+    open_gap = nw.col(END) - nw.coalesce(nw.col(_DAY), nw.col(START)) > lapse_days
+    last_contact = nw.coalesce(nw.col("last_visit_date"), nw.col(START_DATE))
+    known_until = nw.col(OBSERVED).dt.offset_by(f"-{lapse_days}d").dt.date()
     return seen.with_columns(
         nw.coalesce(nw.col("lapse_date"), nw.when(open_gap).then(last_contact)).alias("lapse_date"),
         nw.col("n_visit_days").fill_null(0),
-        nw.min_horizontal(known_until, nw.col(_EXIT)).alias("followed_until"),
+        nw.min_horizontal(known_until, nw.col(EXIT)).alias("followed_until"),
     )
-
-
-def _within(events: nw.LazyFrame, windows: nw.LazyFrame, patient: str, date: str) -> nw.LazyFrame:
-    window = windows.select(patient, _START, _START_DATE, _END)
-    events = events.join(window, on=patient, how="inner")
-    day = day_number(nw.col(date))
-    return events.filter((day >= nw.col(_START)) & (day <= nw.col(_END)))
 
 
 def _with_visit_before(events: nw.LazyFrame, patient: str, date: str) -> nw.LazyFrame:

@@ -9,7 +9,13 @@ import narwhals.stable.v2 as nw
 from loyalty_research.data.arguments import check_date, check_whole
 from loyalty_research.data.frames import day_number, to_pandas
 from loyalty_research.data.lending import collect, column_names, give_back, hold
-from loyalty_research.retention.lapse import _END, _START, _open, _windows, _within
+from loyalty_research.retention.follow_up_windows import (
+    END,
+    START,
+    follow_up_windows,
+    open_visits,
+    visits_within,
+)
 from loyalty_research.retention.time_to_event import derive_time_to_event
 
 _DAY, _DIED = "__day", "__died"
@@ -69,12 +75,12 @@ def derive_recurrent_times(
         3          b      0     7  False      True       1
     """
     cutoff = check_date(data_cutoff, name="data_cutoff")
-    events, opened = _open(visits, cohort, patient, date, cutoff)
+    events, opened = open_visits(visits, cohort, patient, date, cutoff)
     people = cast("nw.LazyFrame", opened)
-    windows = _with_death(people, _windows(people, patient, cutoff), patient)
+    windows = _with_death(people, follow_up_windows(people, patient, cutoff), patient)
     returns = _return_days(events, windows, patient, date)
-    ends = windows.filter(nw.col(_END) > nw.col(_START)).select(
-        patient, (nw.col(_END) - nw.col(_START)).alias("stop"), nw.lit(0).alias("event")
+    ends = windows.filter(nw.col(END) > nw.col(START)).select(
+        patient, (nw.col(END) - nw.col(START)).alias("stop"), nw.lit(0).alias("event")
     )
     returns = returns.select(patient, "stop", nw.lit(1).alias("event"))
     # A return on the last day is the last row.
@@ -82,8 +88,8 @@ def derive_recurrent_times(
     rows = rows.with_columns(
         nw.col("stop").shift(1).over(patient, order_by="stop").fill_null(0).alias("start"),
         nw.col("stop").cum_count().over(patient, order_by="stop").alias("number"),
-    ).join(windows.select(patient, _START, _END, _DIED), on=patient, how="inner")
-    last = nw.col("stop") == nw.col(_END) - nw.col(_START)
+    ).join(windows.select(patient, START, END, _DIED), on=patient, how="inner")
+    last = nw.col("stop") == nw.col(END) - nw.col(START)
     rows = rows.select(
         patient,
         nw.col("start").cast(nw.Int64),
@@ -145,9 +151,9 @@ def derive_return_times(
     """
     nth = check_whole(number, name="number", minimum=1)
     cutoff = check_date(data_cutoff, name="data_cutoff")
-    events, opened = _open(visits, cohort, patient, date, cutoff)
+    events, opened = open_visits(visits, cohort, patient, date, cutoff)
     people = cast("nw.LazyFrame", opened)
-    returns = _return_days(events, _windows(people, patient, cutoff), patient, date)
+    returns = _return_days(events, follow_up_windows(people, patient, cutoff), patient, date)
     returns = returns.with_columns(
         nw.col("stop").cum_count().over(patient, order_by="stop").alias("__number")
     ).filter(nw.col("__number") == nth)
@@ -165,9 +171,9 @@ def _return_days(
     events: nw.LazyFrame, windows: nw.LazyFrame, patient: str, date: str
 ) -> nw.LazyFrame:
     """Return one row a patient and day with a visit after the index date, until the end."""
-    seen = _within(events, windows, patient, date)
+    seen = visits_within(events, windows, patient, date)
     seen = seen.with_columns(
-        (day_number(nw.col(date)) - nw.col(_START)).alias("stop"),
+        (day_number(nw.col(date)) - nw.col(START)).alias("stop"),
         nw.col(date).dt.date().alias("return_date"),
     ).filter(nw.col("stop") > 0)
     return seen.group_by(patient, "stop").agg(nw.col("return_date").max())
@@ -178,7 +184,7 @@ def _with_death(people: nw.LazyFrame, windows: nw.LazyFrame, patient: str) -> nw
         return windows.with_columns(nw.lit(False).alias(_DIED))
     deaths = people.select(patient, day_number(nw.col("death_date")).alias(_DAY))
     joined = windows.join(deaths, on=patient, how="left")
-    return joined.with_columns((nw.col(_DAY) == nw.col(_END)).fill_null(False).alias(_DIED))
+    return joined.with_columns((nw.col(_DAY) == nw.col(END)).fill_null(False).alias(_DIED))
 
 
 def _give(rows: nw.LazyFrame, visits: Any, patient: str) -> Any:
