@@ -41,7 +41,7 @@ _VANISHED = 1e-8
 """Share of the information at coefficients of 0 below which nothing is known of a direction."""
 _MOST_HALVINGS = 30
 _SHARE = 0.3
-"""Part in the least known direction from which a covariate is named as one that runs away."""
+"""Part in the least known direction, the largest being 1, from which a covariate runs away."""
 _BLOCK = 65_536
 
 
@@ -271,7 +271,8 @@ def climb(
             # So far out that no number holds the risks.
             break
         at, here, n_steps = at + step, there, n_steps + 1
-    running = (np.abs(directions[:, 0]) > _SHARE) & (not converged)
+    least_known = np.abs(directions[:, 0])
+    running = (least_known > _SHARE * least_known.max()) & (not converged)
     return Fit(
         at, information, (start, here), first, converged, running, n_steps, start_information
     )

@@ -22,6 +22,10 @@ _WIDEST = 1e100
 """Spread of a column beyond which its square is no number."""
 
 
+class SeparationError(DataError):
+    """Covariates tell those with the event from those without, so that no estimate is finite."""
+
+
 @dataclass(frozen=True)
 class Design:
     """How columns of a table become columns of numbers.
@@ -387,7 +391,7 @@ def refuse_runaway(terms: Sequence[str], running: np.ndarray) -> None:
         running: Whether it still ran away when the steps were used up.
 
     Raises:
-        DataError: One fault for each such coefficient.
+        SeparationError: One fault for each such coefficient.
 
     Examples:
         >>> refuse_runaway(["age"], np.array([False]))
@@ -405,4 +409,4 @@ def refuse_runaway(terms: Sequence[str], running: np.ndarray) -> None:
         if is_running
     ]
     if faults:
-        raise DataError(faults)
+        raise SeparationError(faults)
