@@ -45,6 +45,26 @@ def test_it_is_the_curve_of_those_still_there_and_the_ratio_of_two_values():
         np.testing.assert_allclose(ours[VALUES], alone[VALUES])
 
 
+def test_it_finds_the_true_share_and_its_intervals_hold_it():
+    # 600 studies of 120 patients who lapse at a rate of 1/30 for ten days, of 1/90 afterwards.
+    rng = np.random.default_rng(22)
+    studies, size = 600, 120
+    early, later, lost = (rng.exponential(mean, (studies, size)) for mean in (30, 90, 60))
+    lapse, lost = np.ceil(np.where(early <= 10, early, 10 + later)), np.ceil(lost)
+    data = pd.DataFrame(
+        {
+            "time": np.minimum(lapse, lost).ravel().astype(int),
+            "event": (lapse <= lost).ravel(),
+            "study": np.repeat(np.arange(studies), size),
+        }
+    )
+    table = conditional_retention(data, given=10, times=40, by="study")
+    truth, spread = np.exp(-30 / 90), table["estimate"].std()
+    assert table["estimate"].mean() == pytest.approx(truth, abs=4 * spread / studies**0.5)
+    held = ((table["conf_low"] <= truth) & (truth <= table["conf_high"])).mean()
+    assert held == pytest.approx(0.95, abs=4 * (0.95 * 0.05 / studies) ** 0.5)
+
+
 def test_every_engine_gives_the_same_shares(engine):
     data = FIVE.assign(site=["a", "b", "a", "b", "a"])
     pd.testing.assert_frame_equal(

