@@ -1,11 +1,14 @@
 """What the documentation shows works as it stands."""
 
+import importlib
+import pkgutil
 import re
 import tomllib
 from pathlib import Path
 
 import pytest
 
+from loyalty_research import retention
 from loyalty_research.data.settings import parse_settings
 from loyalty_research.reports.batch import read_plan
 
@@ -52,3 +55,33 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").g
 def test_every_link_between_pages_leads_somewhere(path):
     for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", path.read_text(encoding="utf-8")):
         assert (path.parent / target).exists(), f"{path.name} links to {target}"
+
+
+ESTIMATORS = (ROOT / "docs/estimators.md").read_text(encoding="utf-8")
+
+
+def functions_named_on_the_page():
+    """Names in the second column of its tables of four, and names followed by () anywhere."""
+    rows = [line.split("|") for line in ESTIMATORS.splitlines() if line.startswith("|")]
+    cells = [row[2] for row in rows if len(row) == 6]
+    in_tables = re.findall(r"`(\w+)`", " ".join(cells))
+    return {*in_tables, *re.findall(r"`(\w+)\(\)`", ESTIMATORS)}
+
+
+def test_every_estimator_is_on_the_page_of_estimators():
+    assert set(retention.__all__) - functions_named_on_the_page() == set()
+
+
+def test_every_function_on_the_page_of_estimators_exists():
+    found = pkgutil.iter_modules(retention.__path__, prefix=f"{retention.__name__}.")
+    modules = [importlib.import_module(module.name) for module in found]
+    known = {name for module in modules for name in vars(module)}
+    assert functions_named_on_the_page() - known == set()
+
+
+def test_every_line_of_the_glossary_has_a_term_its_chinese_and_a_meaning_and_no_term_twice():
+    text = (ROOT / "GLOSSARY.md").read_text(encoding="utf-8")
+    rows = [line.strip("|").split("|") for line in text.splitlines() if line.startswith("| ")]
+    assert all(len(row) == 3 and all(cell.strip() for cell in row) for row in rows)
+    terms = [row[0].strip() for row in rows]
+    assert len(terms) == len(set(terms))
