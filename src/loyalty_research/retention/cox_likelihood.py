@@ -37,8 +37,9 @@ CLOSE_ENOUGH = 1e-16
 """Newton's decrement, the square of what is left in units of standard errors."""
 LEAST_MOVE = 1e-6
 """The last step, in standard deviations of the covariate."""
-_VANISHED = 1e-8
-"""Share of the information at coefficients of 0 below which nothing is known of a direction."""
+_VANISHED = 1e-7
+"""Share of the information at coefficients of 0 below which nothing is known of a direction: less
+may be the rounding of risks that later entries add and take away."""
 _MOST_HALVINGS = 30
 _SHARE = 0.3
 """Part in the least known direction, the largest being 1, from which a covariate runs away."""
