@@ -28,6 +28,7 @@ from loyalty_research.data.arguments import as_columns
 from loyalty_research.data.frames import raise_faults
 from loyalty_research.errors import Fault, UsageError
 from loyalty_research.retention.exits import count_exits
+from loyalty_research.retention.risk_sets import compress
 from loyalty_research.retention.rows import Rows, open_rows
 
 
@@ -377,7 +378,7 @@ def count_event_times(
     if len(rows.groups) < 2:
         message = f"{', '.join(groups) or 'by'} names one group only"
         raise_faults([Fault("data", "".join(groups[:1]), 1, message, "compare two or more")])
-    return _event_times(rows, stratified=bool(layers))
+    return _event_times(compress(rows), stratified=bool(layers))
 
 
 def quadratic_form(

@@ -8,9 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import statsmodels.api as sm
 from scipy.stats import chi2, norm
-from statsmodels.discrete.discrete_model import NegativeBinomial
 
 from loyalty_research.data.arguments import check_choice, check_share
 from loyalty_research.data.frames import missing_columns, raise_faults
@@ -226,6 +224,9 @@ def _faults(table: pd.DataFrame, events: str, exposure: str) -> list[Fault]:
 
 
 def _glm(counts: _Counts, variance: float) -> Any:
+    # Imported where it is needed: it takes longer than the rest of the package.
+    import statsmodels.api as sm
+
     family = sm.families.Poisson()
     if variance > 0:
         family = sm.families.NegativeBinomial(alpha=variance)
@@ -255,6 +256,8 @@ def _fit(counts: _Counts, variance: float) -> tuple[np.ndarray, np.ndarray]:
 
 def _overdispersion(counts: _Counts) -> float:
     """Return 1 / theta, by maximum likelihood together with the coefficients."""
+    from statsmodels.discrete.discrete_model import NegativeBinomial
+
     start = _glm(counts, 0.0).params
     mean = np.exp(counts.x @ start + counts.offset)
     # The slope of the likelihood where 1 / theta is 0: if it falls there, that is the maximum.

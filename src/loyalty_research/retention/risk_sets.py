@@ -17,8 +17,9 @@ censored at t is at risk at t, and so is whoever has an event there; whoever ent
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -165,6 +166,7 @@ def counts_of_rows(
         >>> counts.at_risk.tolist()
         [2.5, 2.5, 2.0]
     """
+    rows = rows if weighted else compress(rows)
     size = rows.freq
     if weighted and rows.weight is not None:
         size = rows.weight if rows.freq is None else rows.weight * rows.freq
@@ -176,6 +178,39 @@ def counts_of_rows(
             tally(rows.time[where], rows.event[where], len(rows.causes), own, entered, times)
         )
     return result
+
+
+def compress(rows: Rows) -> Rows:
+    """Return rows counted by stratum, group, time and event, where that makes fewer of them.
+
+    Args:
+        rows: As `open_rows` returns them.
+
+    Returns:
+        Rows with frequencies, without the further columns; the same rows if they have weights,
+        clusters or entries, or if there are more cells than half the rows.
+
+    Examples:
+        >>> rows = open_rows(pd.DataFrame({"time": [1] * 18 + [2], "event": [1] * 19}))
+        >>> compress(rows).freq.tolist()
+        [18, 1]
+    """
+    sizes = (len(rows.strata), len(rows.groups), int(rows.time.max()) + 1, len(rows.causes) + 1)
+    own = (rows.entry, rows.weight, rows.cluster)
+    if any(column is not None for column in own) or 2 * math.prod(sizes) > len(rows.time):
+        return rows
+    key = rows.time * sizes[3] + rows.event
+    if sizes[1] > 1:
+        key += rows.group * (sizes[2] * sizes[3])
+    if sizes[0] > 1:
+        key += rows.stratum * math.prod(sizes[1:])
+    count = _sums(key, rows.freq, math.prod(sizes))
+    cells = np.flatnonzero(count)
+    stratum, group, time, event = np.unravel_index(cells, sizes)
+    return replace(
+        rows, stratum=stratum, group=group, time=time, event=event, freq=count[cells],
+        more=rows.more.iloc[:0],
+    )  # fmt: skip
 
 
 def combine_counts(

@@ -220,7 +220,7 @@ def robust_variance(spells: Spells, jump: np.ndarray) -> np.ndarray:
         jump: g at each distinct time, the contribution of an event there.
 
     Returns:
-        The variance.
+        The variance; missing where all rows are of one cluster.
 
     Examples:
         >>> data = pd.DataFrame({"time": [1, 2], "event": [1, 0]})
@@ -228,12 +228,15 @@ def robust_variance(spells: Spells, jump: np.ndarray) -> np.ndarray:
         >>> robust_variance(spells, np.array([0, 1.0, 0])).tolist()
         [0.0, 0.5, 0.5]
     """
+    if spells.cluster is not None and np.ptp(spells.cluster) == 0:
+        # What a single cluster would do another time cannot be known from it.
+        return np.full(len(jump), np.nan)
     drift = _drift(spells, jump)
     sums = _sums_by_row if spells.cluster is None else _sums_by_cluster
     constant, product, slope = sums(spells, jump, drift)
     # Each patient or cluster has P - W A(t): the sum of its square from those of P^2, P W, W^2.
     squares = constant - 2 * drift * product + drift**2 * slope
-    # A difference of nothing but rounding is none: a single cluster has no variance.
+    # A difference of nothing but rounding is none.
     largest = np.maximum.accumulate(np.abs(constant) + drift**2 * slope)
     return np.where(squares > 1e-13 * largest, squares, 0.0)
 
@@ -249,15 +252,17 @@ def variance_of_influence(
         cluster: Codes from 0, or None.
 
     Returns:
-        The variance.
+        The variance; missing where all are of one cluster.
 
     Examples:
-        >>> variance_of_influence(np.array([1.0, 2.0]), None, np.array([0, 0]))
-        9.0
+        >>> variance_of_influence(np.array([1.0, 2.0, 1.0]), None, np.array([0, 0, 1]))
+        10.0
     """
     size = 1.0 if freq is None else freq
     if cluster is None:
         return float(np.sum(size * influence**2))
+    if np.ptp(cluster) == 0:
+        return float("nan")
     return float(np.sum(np.bincount(cluster, weights=size * influence) ** 2))
 
 
