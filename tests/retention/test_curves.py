@@ -106,14 +106,11 @@ def lung(sex: int) -> pd.DataFrame:
 QUANTILES = [
     (kind, sex, type_) for kind in ("plain", "weighted") for sex in (1, 2) for type_ in TYPES
 ]
-# The robust lower limit rises by rounding on a day without an event, which is taken for a step.
-ROUNDED = ("weighted", 2, "logit")
-KNOWN = pytest.mark.xfail(reason="quantile_time looks at days without an event", strict=False)
 
 
 @pytest.mark.parametrize(
     ("kind", "sex", "conf_type"),
-    [pytest.param(*case, marks=KNOWN) if case == ROUNDED else case for case in QUANTILES],
+    QUANTILES,
 )
 def test_quantiles_on_every_scale_are_those_of_survfit(kind, sex, conf_type, published):
     reference = published("quantiles")

@@ -8,6 +8,7 @@ from loyalty_research.retention.concordance import concordance
 from loyalty_research.retention.conditional import conditional_retention
 from loyalty_research.retention.continuity import continuity_summary, derive_continuity
 from loyalty_research.retention.cox import CoxModel, cox_regression, fit_cox
+from loyalty_research.retention.cox_checks import check_cox
 from loyalty_research.retention.cox_prediction import (
     adjusted_retention,
     predict_retention,
@@ -120,6 +121,7 @@ __all__ = [  # noqa: RUF022 - the order of the flow
     "check_proportional_hazards",
     "check_proportional_hazards_1994",
     "schoenfeld_over_time",
+    "check_cox",
     "predict_risk",
     "predict_retention",
     "adjusted_retention",

@@ -221,22 +221,24 @@ def _check_times(times: Sequence[int] | None) -> list[int] | None:
 def _quantiles(
     curve: pd.DataFrame, groups: Sequence[str], shares: Sequence[float], conf_level: float
 ) -> list[dict[str, Any]]:
-    times = curve["time"].to_numpy(float)
-    bands = [curve[name].to_numpy(float) for name in ("estimate", "conf_low", "conf_high")]
+    # Only events move the curve and its band; between them the robust error differs by rounding.
+    steps = curve[curve["n_events"] > 0]
+    times, last = steps["time"].to_numpy(float), float(curve["time"].iloc[-1])
+    bands = [steps[name].to_numpy(float) for name in ("estimate", "conf_low", "conf_high")]
     names = ("estimate", "conf_low", "conf_high")
     rows = []
     for share in shares:
         row = {name: curve[name].iloc[0] for name in groups}
         row["q"] = share
         for name, band in zip(names, bands, strict=True):
-            row[name] = _crossing(times, band, 1 - share)
+            row[name] = _crossing(times, band, 1 - share, last)
         n_events = int(curve["n_events"].sum())
         n = n_events + int(curve["n_censored"].sum())
         rows.append({**row, "conf_level": conf_level, "n": n, "n_events": n_events})
     return rows
 
 
-def _crossing(times: np.ndarray, band: np.ndarray, height: float) -> float:
+def _crossing(times: np.ndarray, band: np.ndarray, height: float, last: float) -> float:
     """Return when a falling step curve reaches a height, midway along a piece that lies on it."""
     tolerance = float(np.sqrt(np.finfo(float).eps))
     # The band of a small group may rise again; like R, look its values up in order of height.
@@ -248,6 +250,6 @@ def _crossing(times: np.ndarray, band: np.ndarray, height: float) -> float:
         return float("nan")
     reached = starts[at_or_below][-1]
     # A curve that ends on the height stays on it until the last time.
-    left = starts[below][-1] if below.any() else times[-1]
+    left = starts[below][-1] if below.any() else last
     on_it = abs(heights[at_or_below][-1] - height) <= tolerance
     return float((reached + left) / 2) if on_it else float(reached)
