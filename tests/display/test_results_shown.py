@@ -302,3 +302,20 @@ def test_a_number_of_patients_told_by_a_check_is_not_published():
     shown = publish_checks(checks, audience="publish")
     assert shown["message"].tolist() == ["patients were seen"] * 2
     assert shown["statistic"].tolist() == [pd.NA, 65.0]
+
+
+def test_a_ratio_is_withheld_where_few_patients_stand_behind_its_level():
+    table = pd.DataFrame(
+        {
+            "term": ["plan[b]", "plan[c]", "age"],
+            "estimate": [0.1, 0.2, 0.3],
+            "n": 400,
+            "n_events": 200,
+            "n_level": [60, 5, 400],
+            "n_level_events": [30, 5, 200],
+        }
+    )
+    shown = publish_estimates(table, audience="publish")
+    assert shown["estimate"].isna().tolist() == [False, True, False]
+    assert not {"n_level", "n_level_events"} & set(shown)
+    assert publish_estimates(table, audience="internal")["n_level"].tolist() == [60, 5, 400]

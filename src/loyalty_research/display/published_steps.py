@@ -187,8 +187,9 @@ def publish_mean_count(
 def publish_estimates(estimates: Any, *, audience: str) -> pd.DataFrame:
     """Return estimates as this audience may see them.
 
-    Published, a row whose `n` or `n_events` is from 1 to 7 loses its numbers; the others keep three
-    decimals, without a standard error, which would give back more.
+    Published, a row whose `n` or `n_events` is from 1 to 7 loses its numbers, and so does one whose
+    `n_level` or `n_level_events` is (see `count_levels`); the others keep three decimals, without a
+    standard error, which would give back more.
 
     Examples:
         >>> table = pd.DataFrame({"estimate": [0.12345, 0.5], "p_value": [0.2, 0.3], "n": [103, 4]})
@@ -196,13 +197,14 @@ def publish_estimates(estimates: Any, *, audience: str) -> pd.DataFrame:
         [[0.123, 105], [nan, <NA>]]
     """
     table = as_pandas(estimates)
-    counts = [name for name in ("n", "n_events") if name in table.columns]
+    of_levels = [name for name in ("n_level", "n_level_events") if name in table.columns]
+    counts = [*(name for name in ("n", "n_events") if name in table.columns), *of_levels]
     require_columns(table, ["estimate"], what="the estimates")
     if require_audience(audience) == "internal":
         return table
     # Sums over pairs of patients are kept at full precision nowhere else.
     table = table.drop(columns=[name for name in _PAIRS if name in table.columns])
-    return _rounded(suppress_small_counts(table, counts=counts))
+    return _rounded(suppress_small_counts(table, counts=counts)).drop(columns=of_levels)
 
 
 def incidence_steps(

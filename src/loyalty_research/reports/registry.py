@@ -79,6 +79,7 @@ REPORTS: Mapping[str, Report] = MappingProxyType(
                     "attrition",
                     "baseline",
                     "checks",
+                    "proportional",
                     "model",
                     "calibration",
                     "fits",

@@ -9,6 +9,7 @@ from loyalty_research.retention.conditional import conditional_retention
 from loyalty_research.retention.continuity import continuity_summary, derive_continuity
 from loyalty_research.retention.cox import CoxModel, cox_regression, fit_cox
 from loyalty_research.retention.cox_checks import check_cox
+from loyalty_research.retention.cox_levels import count_levels
 from loyalty_research.retention.cox_prediction import (
     adjusted_retention,
     predict_retention,
@@ -117,6 +118,7 @@ __all__ = [  # noqa: RUF022 - the order of the flow
     "CoxModel",
     "cox_regression",
     "fit_cox",
+    "count_levels",
     "cox_residuals",
     "check_proportional_hazards",
     "check_proportional_hazards_1994",
