@@ -125,7 +125,8 @@ def plot_calibration(calibration: Any, *, audience: str = "internal") -> Axes:
     rows = publish_estimates(table, audience=audience)
     rows = rows[rows["term"].astype(str).str.startswith("group")].dropna(subset=["estimate"])
     predicted = rows["predicted"].astype(float).round(3 if audience == "publish" else 12)
-    top = float(np.nanmax([0.1, *predicted, *rows["conf_high"].astype(float)]))
+    # A little room, so that no point lies on the edge and is cut in half.
+    top = min(1.0, 1.05 * float(np.nanmax([0.1, *predicted, *rows["conf_high"].astype(float)])))
     with house_style():
         figure = new_figure(3.9)
         axes = place_axes(figure, left=1.6, right=1.6, top=0.15, bottom=0.6)

@@ -36,7 +36,8 @@ from loyalty_research.retention.expected_visits import (
 )
 from loyalty_research.retention.extrapolation import compare_parametric, extrapolate_retention
 from loyalty_research.retention.fees import derive_fees
-from loyalty_research.retention.fine_gray import fine_gray
+from loyalty_research.retention.fine_gray import FineGrayModel, fine_gray, fit_fine_gray
+from loyalty_research.retention.fine_gray_prediction import predict_cumulative_incidence
 from loyalty_research.retention.gray import gray_test
 from loyalty_research.retention.group_tests import (
     crossing_curves_test,
@@ -129,6 +130,9 @@ __all__ = [  # noqa: RUF022 - the order of the flow
     "adjusted_retention",
     "cause_specific_regression",
     "fine_gray",
+    "FineGrayModel",
+    "fit_fine_gray",
+    "predict_cumulative_incidence",
     "check_immortal_time",
     "person_time_rates",
     "mean_cumulative_count",

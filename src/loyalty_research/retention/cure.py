@@ -180,9 +180,9 @@ def check_cure(
          "Maller and Zhou's statistic; small when events had come to an end long before the last"
          " observation"),
         ("events_in_last_quarter", late, _MOST_LATE, late <= _MOST_LATE, False,
-         f"{late:.1%} of the events came in the last quarter of the time observed"),
+         f"{100 * late:.1f} % of the events came in the last quarter of the time observed"),
         ("plateau_length", length, np.nan, None, False,
-         f"{length:.1%} of the time observed lies beyond the last event"),
+         f"{100 * length:.1f} % of the time observed lies beyond the last event"),
     ]  # fmt: skip
     names = ["check", "statistic", "threshold", "passed", "gating", "message"]
     return pd.DataFrame(found, columns=names).astype({"passed": object})
