@@ -212,12 +212,13 @@ def person_time_rates(
         conf_level: Coverage of the interval.
 
     Returns:
-        One row a group: the group's columns, `term` ("rate"), the fixed columns of estimates
-        (`p_value` missing: a rate of 0 is no hypothesis; `n` counts rows), `person_time`.
+        One row a group: `term` ("rate"), the group's columns, the fixed columns of estimates (the
+        rate is missing for a group that nobody spent any time in, `p_value` always: a rate of 0 is
+        no hypothesis; `n` counts rows), `person_time`.
 
     Raises:
         UsageError: `per` that is no whole number from 1.
-        DataError: As for `risk_sets`; a group without any time.
+        DataError: As for `risk_sets`.
 
     Examples:
         >>> data = pd.DataFrame({"time": [50, 50], "event": [1, 1]})
@@ -238,7 +239,7 @@ def person_time_rates(
         # Nobody was followed for any time: there is no rate, nor an interval of it.
         rates = [unit * x / clock for x in (events, np.sqrt(events), low, high)]
     rates = [np.where(clock > 0, rate, np.nan) for rate in rates]
-    result = table[groups].assign(term="rate")
+    result = pd.DataFrame({"term": ["rate"] * len(table), **{name: table[name] for name in groups}})
     names = ("estimate", "std_error", "conf_low", "conf_high")
     result = result.assign(**dict(zip(names, rates, strict=True)), conf_level=level, p_value=np.nan)
     return result.assign(
