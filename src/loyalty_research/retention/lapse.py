@@ -25,7 +25,7 @@ NEW = ["lapse_date", "last_visit_date", "n_visit_days", "followed_until"]
 """What `derive_lapse_dates` adds to a cohort."""
 
 _DATE, _DAY = "__date", "__day"
-_DATE_BEFORE, _BEFORE, _VISIT_BEFORE = "__date_before", "__before", "__visit_before"
+_BEFORE, _VISIT_BEFORE = "__before", "__visit_before"
 
 
 def derive_lapse_dates(
@@ -117,8 +117,7 @@ def _of_cohort(
     events = _with_visit_before(visits_within(events, windows, patient, date), patient, date)
     # The index date is a contact, even if it is an enrolment and no visit.
     events = events.with_columns(
-        nw.coalesce(nw.col(_BEFORE), nw.col(START)).alias(_BEFORE),
-        nw.coalesce(nw.col(_DATE_BEFORE), nw.col(START_DATE)).alias(_DATE_BEFORE),
+        nw.coalesce(nw.col(_BEFORE), nw.col(START_DATE)).alias(_BEFORE),
         nw.col(_BEFORE).alias(_VISIT_BEFORE),
     )
     seen = windows.join(_by_patient(events, patient, lapse_days), on=patient, how="left")
@@ -133,24 +132,24 @@ def _of_cohort(
 
 
 def _with_visit_before(events: nw.LazyFrame, patient: str, date: str) -> nw.LazyFrame:
-    days = events.with_columns(
-        nw.col(date).dt.date().alias(_DATE), day_number(nw.col(date)).alias(_DAY)
+    others = [name for name in events.collect_schema().names() if name != date]
+    # Dates are half as wide as day numbers, and every column goes through the sort.
+    days = events.select(*others, nw.col(date).dt.date().alias(_DATE))
+    before = nw.col(_DATE).shift(1).over(patient, order_by=_DATE)
+    return days.with_columns(before.alias(_BEFORE)).with_columns(
+        nw.col(_BEFORE).alias(_VISIT_BEFORE)
     )
-    return days.with_columns(
-        nw.col(_DAY).shift(1).over(patient, order_by=_DAY).alias(_BEFORE),
-        nw.col(_DATE).shift(1).over(patient, order_by=_DAY).alias(_DATE_BEFORE),
-    ).with_columns(nw.col(_BEFORE).alias(_VISIT_BEFORE))
 
 
 def _by_patient(events: nw.LazyFrame, patient: str, lapse_days: int) -> nw.LazyFrame:
-    too_long = nw.col(_DAY) - nw.col(_BEFORE) > lapse_days
+    too_long = nw.col(_DATE) > nw.col(_BEFORE).dt.offset_by(f"{lapse_days}d").dt.date()
     # A second visit on the same day is no new day.
-    new_day = (nw.col(_VISIT_BEFORE).is_null() | (nw.col(_DAY) != nw.col(_VISIT_BEFORE))).cast(
+    new_day = (nw.col(_VISIT_BEFORE).is_null() | (nw.col(_DATE) != nw.col(_VISIT_BEFORE))).cast(
         nw.Int64
     )
-    return events.group_by(patient).agg(
-        nw.when(too_long).then(nw.col(_DATE_BEFORE)).min().alias("lapse_date"),
+    seen = events.group_by(patient).agg(
+        nw.when(too_long).then(nw.col(_BEFORE)).min().alias("lapse_date"),
         nw.col(_DATE).max().alias("last_visit_date"),
-        nw.col(_DAY).max(),
         new_day.sum().cast(nw.Int64).alias("n_visit_days"),
     )
+    return seen.with_columns(day_number(nw.col("last_visit_date")).alias(_DAY))
