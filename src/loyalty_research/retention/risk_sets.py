@@ -199,7 +199,8 @@ def compress(rows: Rows) -> Rows:
     own = (rows.entry, rows.weight, rows.cluster)
     if any(column is not None for column in own) or 2 * math.prod(sizes) > len(rows.time):
         return rows
-    key = rows.time * sizes[3] + rows.event
+    key = rows.time * sizes[3]
+    key += rows.event
     if sizes[1] > 1:
         key += rows.group * (sizes[2] * sizes[3])
     if sizes[0] > 1:

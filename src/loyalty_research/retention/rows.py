@@ -122,7 +122,8 @@ def open_rows(
     weights = None if weight is None else _weight(table, weight, faults)
     counts = None if freq is None else _freq(table, freq, faults)
     for name in dict.fromkeys([*groups, *layers, *([cluster] if cluster else []), *more]):
-        if table[name].hasnans:
+        dtype = table[name].dtype
+        if not (isinstance(dtype, np.dtype) and dtype.kind in "iub") and table[name].hasnans:
             faults.add(name, table[name].isna().to_numpy(), "is missing", _DROP)
     raise_faults(faults.found)
     group, group_table = group_codes(table, groups)
@@ -175,7 +176,7 @@ def group_codes(table: pd.DataFrame, columns: Sequence[str]) -> tuple[np.ndarray
         everyone = np.broadcast_to(np.int64(0), len(table))
         return everyone, pd.DataFrame(index=pd.RangeIndex(1))
     if len(columns) == 1 and (few := _few_codes(table[columns[0]])) is not None:
-        return few[0], table.iloc[few[1]][list(columns)].reset_index(drop=True)
+        return few[0], few[1].to_frame(columns[0])
     chosen = table[list(columns)]
     codes = chosen.groupby(list(columns), observed=True, sort=True).ngroup().to_numpy(np.int64)
     first = np.zeros(int(codes.max()) + 1, np.int64)
@@ -183,25 +184,27 @@ def group_codes(table: pd.DataFrame, columns: Sequence[str]) -> tuple[np.ndarray
     return codes, chosen.iloc[first].reset_index(drop=True)
 
 
-def _few_codes(values: pd.Series) -> tuple[np.ndarray, np.ndarray] | None:
-    """Return codes and a row of each for a column whose values lie close together, else None.
+def _few_codes(values: pd.Series) -> tuple[np.ndarray, pd.Series] | None:
+    """Return codes and the groups of a column whose values lie close together, else None.
 
     Nine columns of groups in ten are a category or a small whole number; these need no sorting.
     """
     if isinstance(values.dtype, pd.CategoricalDtype):
-        place = values.cat.codes.to_numpy()
+        place, low = values.cat.codes.to_numpy(np.int64), 0
     elif isinstance(values.dtype, np.dtype) and values.dtype.kind in "iub":
-        place = values.to_numpy()
-        low, high = int(place.min()), int(place.max())
-        if high - low > len(place) // 4 + 100:
+        place, low = values.to_numpy(np.int64), int(values.min())
+        if int(values.max()) - low > len(place) // 4 + 100:
             return None
-        place = place.astype(np.int64) - low
+        place = place - low if low else place
     else:
         return None
-    a_row = np.full(int(place.max()) + 1, -1)
-    a_row[place] = np.arange(len(place))
-    is_there = a_row >= 0
-    return (np.cumsum(is_there) - 1)[place], a_row[is_there]
+    is_there = np.bincount(place) > 0
+    found = np.flatnonzero(is_there)
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        groups = pd.Series(pd.Categorical.from_codes(found, dtype=values.dtype))
+    else:
+        groups = pd.Series((found + low).astype(values.dtype))
+    return (place if is_there.all() else (np.cumsum(is_there) - 1)[place]), groups
 
 
 def rows_by_group(codes: np.ndarray, n_groups: int) -> Iterator[np.ndarray | slice]:
