@@ -12,6 +12,7 @@ from scipy.stats import norm
 from loyalty_research.data.arguments import as_columns, check_share, check_whole
 from loyalty_research.data.frames import raise_faults
 from loyalty_research.errors import Fault
+from loyalty_research.retention.averages import ESTIMATES, refuse_clashes
 from loyalty_research.retention.inverse_censoring import (
     KnownStates,
     check_cause,
@@ -101,6 +102,7 @@ def calibration(
     """
     level, day = check_share(conf_level, name="conf_level"), check_whole(horizon, name="horizon")
     count = check_whole(groups, name="groups", minimum=1)
+    refuse_clashes(as_columns(by), ["term", "horizon", *ESTIMATES, "predicted", time, event])
     names: dict[str, Any] = {
         "by": as_columns(by),
         "weight": weight,

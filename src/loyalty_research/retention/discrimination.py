@@ -12,6 +12,7 @@ from scipy.stats import norm
 from loyalty_research.data.arguments import as_columns, check_share
 from loyalty_research.data.frames import raise_faults
 from loyalty_research.errors import Fault
+from loyalty_research.retention.averages import ESTIMATES, refuse_clashes
 from loyalty_research.retention.inverse_censoring import (
     KnownStates,
     check_cause,
@@ -82,6 +83,7 @@ def time_dependent_auc(
         0        3      0.75
     """
     level, columns = check_share(conf_level, name="conf_level"), risk_columns(risk, horizon)
+    refuse_clashes(as_columns(by), ["term", "horizon", *ESTIMATES, time, event])
     names: dict[str, Any] = {
         "by": as_columns(by),
         "weight": weight,

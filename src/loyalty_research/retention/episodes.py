@@ -13,6 +13,7 @@ from scipy.stats import chi2
 from loyalty_research.data.arguments import as_columns, check_share, check_whole
 from loyalty_research.data.lending import ROW, collect, column_names, to_pandas
 from loyalty_research.errors import UsageError
+from loyalty_research.retention.averages import ESTIMATES, refuse_clashes
 from loyalty_research.retention.landmark import no_event, open_pieces, refuse_names
 from loyalty_research.retention.risk_sets import count_exits
 
@@ -229,6 +230,7 @@ def person_time_rates(
     """
     unit = check_whole(per, name="per", minimum=1)
     level, groups = check_share(conf_level, name="conf_level"), as_columns(by)
+    refuse_clashes(groups, ["term", *ESTIMATES, "person_time"])
     exits, entries = count_exits(data, time=time, event=event, entry=entry, by=by, freq=freq)
     table = _sums(exits, entries, groups)
     events, clock = table["n_events"].to_numpy(float), table["person_time"].to_numpy(float)

@@ -11,6 +11,7 @@ import pandas as pd
 from loyalty_research.data.arguments import as_columns, check_choice, check_share, check_whole
 from loyalty_research.data.frames import missing_columns, raise_faults
 from loyalty_research.errors import UsageError
+from loyalty_research.retention.averages import refuse_clashes
 from loyalty_research.retention.curves import kaplan_meier
 from loyalty_research.retention.families import FAMILIES
 from loyalty_research.retention.parametric import (
@@ -145,6 +146,7 @@ def extrapolate_retention(
     level, chosen = check_share(conf_level, name="conf_level"), _chosen(distributions)
     names = {"time": time, "event": event, "entry": entry, "freq": freq}
     groups = as_columns(by)
+    refuse_clashes(groups, ["distribution", "observed_until", "extrapolated"])
     table = _take(data, [*names.values(), *groups])
     if not groups or len(table) == 0:
         return _one_group(table, names, asked, chosen, level)

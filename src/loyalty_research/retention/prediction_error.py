@@ -11,6 +11,7 @@ from scipy.stats import norm
 
 from loyalty_research.data.arguments import as_columns, check_share
 from loyalty_research.errors import UsageError
+from loyalty_research.retention.averages import ESTIMATES, refuse_clashes
 from loyalty_research.retention.inverse_censoring import (
     KnownStates,
     check_cause,
@@ -25,6 +26,9 @@ from loyalty_research.retention.inverse_censoring import (
 from loyalty_research.retention.rows import Rows, open_rows, rows_by_group
 
 METHOD = "inverse censoring weights"
+
+_TAKEN = ["term", *ESTIMATES, "reference", "scaled"]
+"""Columns of the results, which no group may be named as."""
 
 
 def brier_score(
@@ -85,6 +89,7 @@ def brier_score(
         0     0.085       0.25    0.66
     """
     level, columns = check_share(conf_level, name="conf_level"), risk_columns(risk, horizon)
+    refuse_clashes(as_columns(by), ["horizon", *_TAKEN, time, event])
     names: dict[str, Any] = {
         "by": as_columns(by),
         "weight": weight,
@@ -154,6 +159,7 @@ def integrated_brier_score(
     level, columns = check_share(conf_level, name="conf_level"), risk_columns(risk, None)
     if len(columns) < 2:
         raise UsageError("risk must name columns for two horizons or more, to average between")
+    refuse_clashes(as_columns(by), ["first_horizon", "last_horizon", *_TAKEN, time, event])
     names: dict[str, Any] = {
         "by": as_columns(by),
         "weight": weight,
