@@ -11,6 +11,7 @@ from lifelines.statistics import proportional_hazard_test
 from loyalty_research.errors import DataError, UsageError
 from loyalty_research.retention.cox import fit_cox
 from loyalty_research.retention.proportional_hazards import (
+    check_hazards_of,
     check_proportional_hazards,
     check_proportional_hazards_1994,
     schoenfeld_over_time,
@@ -359,3 +360,12 @@ def test_what_cannot_be_checked_is_refused(made, check):
 def test_a_threshold_is_a_share(made, check):
     with pytest.raises(UsageError, match="threshold"):
         check(made, **PLAIN, threshold=5)
+
+
+def test_a_fitted_model_gives_the_same_checks():
+    data = pd.DataFrame(
+        {"time": [1, 2, 3, 4, 5, 6], "event": [1, 1, 0, 1, 1, 1], "x": [2, 1, 3, 0, 1, 2]}
+    )
+    expected = check_proportional_hazards(data, covariates=["x"], transform="rank")
+    found = check_hazards_of(fit_cox(data, covariates=["x"]), transform="rank")
+    pd.testing.assert_frame_equal(found, expected)

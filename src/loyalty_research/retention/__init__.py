@@ -61,6 +61,7 @@ from loyalty_research.retention.parametric import (
 from loyalty_research.retention.patient_value import patient_value
 from loyalty_research.retention.prediction_error import brier_score, integrated_brier_score
 from loyalty_research.retention.proportional_hazards import (
+    check_hazards_of,
     check_proportional_hazards,
     check_proportional_hazards_1994,
     schoenfeld_over_time,
@@ -122,6 +123,7 @@ __all__ = [  # noqa: RUF022 - the order of the flow
     "count_levels",
     "cox_residuals",
     "check_proportional_hazards",
+    "check_hazards_of",
     "check_proportional_hazards_1994",
     "schoenfeld_over_time",
     "check_cox",

@@ -59,8 +59,34 @@ def check_proportional_hazards(
         ['x', 'global']
     """
     check_choice(transform, TRANSFORMS, name="transform")
-    limit = check_share(threshold, name="threshold")
     model = fit_cox(data, covariates=covariates, **settings)
+    return check_hazards_of(model, transform=transform, threshold=threshold)
+
+
+def check_hazards_of(
+    model: CoxModel, *, transform: str = "km", threshold: float = 0.05
+) -> pd.DataFrame:
+    """Return the same for a model that is fitted already.
+
+    Args:
+        model: As `fit_cox` returns it, with Efron's or Breslow's ties.
+        transform: As for `check_proportional_hazards`.
+        threshold: The p value below which a covariate does not pass.
+
+    Returns:
+        As `check_proportional_hazards`.
+
+    Raises:
+        UsageError: An unknown transform, or a model with exact ties.
+
+    Examples:
+        >>> data = pd.DataFrame({"time": [1, 2, 3, 4, 5], "event": [1, 1, 0, 1, 1],
+        ...     "x": [2, 1, 3, 0, 1]})
+        >>> check_hazards_of(fit_cox(data, covariates=["x"]))["df"].tolist()
+        [1, 1]
+    """
+    check_choice(transform, TRANSFORMS, name="transform")
+    limit = check_share(threshold, name="threshold")
     score, added, mixed, information = _score_test(model, transform)
     inner = added - mixed.T @ np.linalg.solve(information, mixed)
     return _table(model, score, inner, limit)
