@@ -121,3 +121,7 @@ def test_the_published_numbers_say_where_they_come_from():
         .read_text(encoding="utf-8")
         .count(published["command"].split(" > ")[0])
     )
+
+
+def test_the_stored_numbers_are_those_that_survfit_gives_today(published):
+    assert len(published("survfit")["cases"]) == len(CASES)
