@@ -180,7 +180,8 @@ def fit_fine_gray(
         freq=freq, cluster=cluster, more=needed_columns(covariates),
     )  # fmt: skip
     if cause not in rows.causes:
-        raise UsageError(f"cause={cause!r} does not occur in {event}{suggest(cause, rows.causes)}")
+        near = suggest(cause, rows.causes) or "; name a cause that occurs"
+        raise UsageError(f"cause={cause!r} does not occur in {event}{near}")
     number = rows.causes.index(cause) + 1
     design, x = build_design(rows.more, covariates)
     centre, spread = x.mean(axis=0), x.std(axis=0)

@@ -231,25 +231,31 @@ def _transformed(model: CoxModel, rows: Likelihood, transform: str) -> np.ndarra
 
 def _table(model: CoxModel, score: np.ndarray, inner: np.ndarray, threshold: float) -> pd.DataFrame:
     parts = {**model.design.parts, "global": list(range(len(score)))}
-    statistics, df = [], []
-    for columns in parts.values():
-        own = np.ix_(columns, columns)
-        statistics.append(float(score[columns] @ np.linalg.solve(inner[own], score[columns])))
-        df.append(len(columns))
+    df = [len(columns) for columns in parts.values()]
+    statistics = [np.nan] * len(df)
+    # Where all events are on one day there is no time over which a ratio could change.
+    if np.ptp(likelihood_of(model).axis.time) > 0:
+        statistics = [
+            float(score[part] @ np.linalg.solve(inner[np.ix_(part, part)], score[part]))
+            for part in parts.values()
+        ]
     p_values = chi2.sf(statistics, df)
-    messages = [
-        f"hazard ratio {'stays' if p >= threshold else 'does not stay'} the same over time"
-        for p in p_values
-    ]
     return pd.DataFrame(
         {
             "check": list(parts),
             "statistic": statistics,
             "threshold": chi2.isf(threshold, df),
-            "passed": p_values >= threshold,
+            "passed": [None if np.isnan(p) else bool(p >= threshold) for p in p_values],
             "gating": False,
-            "message": messages,
+            "message": [_message(p, threshold) for p in p_values],
             "df": df,
             "p_value": p_values,
         }
     )
+
+
+def _message(p_value: float, threshold: float) -> str:
+    if np.isnan(p_value):
+        return "all events are on one day, so that nothing can be said of other days"
+    stays = "stays" if p_value >= threshold else "does not stay"
+    return f"hazard ratio {stays} the same over time"

@@ -1,0 +1,194 @@
+"""What no estimator may answer silently: the same wrong inputs given to all of them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import loyalty_research as lr
+from loyalty_research.errors import DataError, UsageError
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+N = 60
+GOOD = pd.DataFrame(
+    {
+        "time": [1 + (7 * i) % 23 for i in range(N)],
+        "event": [i % 3 != 0 for i in range(N)],
+        "cause": [("censored", "lapsed", "died")[i % 3] for i in range(N)],
+        "entry": [0] * N,
+        "arm": [i % 2 for i in range(N)],
+        "x": [(5 * i) % 11 for i in range(N)],
+        "share": [(1 + (3 * i) % 17) / 20 for i in range(N)],
+        "w": [1.0 + (i % 4) / 2 for i in range(N)],
+        "n": [1 + i % 3 for i in range(N)],
+        "patient_id": range(N),
+    }
+)
+
+ONE_CAUSE = {
+    "kaplan_meier": lambda d, **m: lr.kaplan_meier(d, **m),
+    "nelson_aalen": lambda d, **m: lr.nelson_aalen(d, **m),
+    "quantile_time": lambda d, **m: lr.quantile_time(d, **m),
+    "conditional_retention": lambda d, **m: lr.conditional_retention(d, given=2, times=[9], **m),
+    "retention_band": lambda d, **m: lr.retention_band(d, **m),
+    "restricted_mean_time": lambda d, **m: lr.restricted_mean_time(d, horizon=9, **m),
+    "restricted_mean_difference": lambda d, **m: lr.restricted_mean_difference(
+        d, arm="arm", horizon=9, **m
+    ),
+    "logrank_test": lambda d, **m: lr.logrank_test(d, by="arm", **m),
+    "gehan_test": lambda d, **m: lr.gehan_test(d, by="arm", **m),
+    "pairwise_logrank_test": lambda d, **m: lr.pairwise_logrank_test(d, by="arm", **m),
+    "crossing_curves_test": lambda d, **m: lr.crossing_curves_test(d, by="arm", **m),
+    "cox_regression": lambda d, **m: lr.cox_regression(d, covariates=["x"], **m),
+    "check_proportional_hazards": lambda d, **m: lr.check_proportional_hazards(
+        d, covariates=["x"], **m
+    ),
+    "check_cox": lambda d, **m: lr.check_cox(d, covariates=["x"], **m),
+    "fit_parametric": lambda d, **m: lr.fit_parametric(d, distribution="weibull", **m).estimates,
+    "concordance": lambda d, **m: lr.concordance(d, risk="x", **m),
+    "time_dependent_auc": lambda d, **m: lr.time_dependent_auc(d, risk="x", horizon=9, **m),
+    "brier_score": lambda d, **m: lr.brier_score(d, risk="share", horizon=9, **m),
+    "calibration": lambda d, **m: lr.calibration(d, risk="share", horizon=9, groups=2, **m),
+    "person_time_rates": lambda d, **m: lr.person_time_rates(d, by="arm", **m),
+}
+CAUSES = {
+    "cumulative_incidence": lambda d, **m: lr.cumulative_incidence(d, event="cause", **m),
+    "gray_test": lambda d, **m: lr.gray_test(d, event="cause", by="arm", **m),
+    "fine_gray": lambda d, **m: lr.fine_gray(
+        d, event="cause", cause="lapsed", covariates=["x"], **m
+    ),
+}
+ALL = ONE_CAUSE | CAUSES
+
+ODD_TIMES = {
+    "negative": [-1.0, *GOOD["time"][1:]],
+    "missing": [np.nan, *GOOD["time"][1:]],
+    "fractional": [1.5, *GOOD["time"][1:]],
+    "text": [str(day) for day in GOOD["time"]],
+}
+ODD_EVENTS = {
+    "coded 1 and 2": GOOD["event"] + 1,
+    "yes and no": GOOD["event"].map({True: "yes", False: "no"}),
+    "missing": GOOD["event"].astype("boolean").mask(GOOD.index == 3),
+}
+ODD_WEIGHTS = {
+    "zero": [0.0, *GOOD["w"][1:]],
+    "negative": [-1.0, *GOOD["w"][1:]],
+    "missing": [np.nan, *GOOD["w"][1:]],
+    "infinite": [np.inf, *GOOD["w"][1:]],
+}
+ODD_NUMBERS = {
+    "zero": [0, *GOOD["n"][1:]],
+    "fractional": [1.5, *GOOD["n"][1:]],
+    "missing": [np.nan, *GOOD["n"][1:]],
+}
+
+
+def offers(name: str, argument: str) -> bool:
+    """Say whether an estimator has an argument, by asking it."""
+    try:
+        ALL[name](GOOD, **{argument: {"weight": "w", "freq": "n", "entry": "entry"}[argument]})
+    except TypeError:
+        return False
+    except UsageError:
+        return False
+    return True
+
+
+def assert_refused(name: str, data: pd.DataFrame, column: str, **more: str) -> None:
+    with pytest.raises(DataError) as refused:
+        ALL[name](data, **more)
+    text = str(refused.value)
+    assert column in text
+    assert all("; " in line for line in text.splitlines()[1:])
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_what_is_right_is_answered(name):
+    assert len(ALL[name](GOOD)) > 0
+
+
+@pytest.mark.parametrize("kind", ODD_TIMES)
+@pytest.mark.parametrize("name", ALL)
+def test_a_time_that_is_no_day_is_refused(name, kind):
+    assert_refused(name, GOOD.assign(time=ODD_TIMES[kind]), "time")
+
+
+@pytest.mark.parametrize("kind", ODD_EVENTS)
+@pytest.mark.parametrize("name", ONE_CAUSE)
+def test_an_event_that_is_neither_true_nor_false_is_refused(name, kind):
+    assert_refused(name, GOOD.assign(event=ODD_EVENTS[kind]), "event")
+
+
+@pytest.mark.parametrize("name", CAUSES)
+def test_a_cause_that_is_no_text_is_refused(name):
+    assert_refused(name, GOOD.assign(cause=GOOD["time"] % 3), "cause")
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_table_without_rows_is_refused(name):
+    with pytest.raises((DataError, UsageError), match="no rows"):
+        ALL[name](GOOD.head(0))
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_column_that_is_not_there_is_named(name):
+    assert_refused(name, GOOD.drop(columns="time"), "time")
+
+
+@pytest.mark.parametrize("name", [name for name in ALL if offers(name, "entry")])
+def test_an_entry_after_the_exit_is_refused(name):
+    late = GOOD.assign(entry=[99, *GOOD["entry"][1:]])
+    assert_refused(name, late, "entry", entry="entry")
+
+
+@pytest.mark.parametrize("kind", ODD_WEIGHTS)
+@pytest.mark.parametrize("name", [name for name in ALL if offers(name, "weight")])
+def test_a_weight_that_is_none_is_refused(name, kind):
+    assert_refused(name, GOOD.assign(w=ODD_WEIGHTS[kind]), "w", weight="w")
+
+
+@pytest.mark.parametrize("kind", ODD_NUMBERS)
+@pytest.mark.parametrize("name", [name for name in ALL if offers(name, "freq")])
+def test_a_frequency_that_is_no_count_is_refused(name, kind):
+    assert_refused(name, GOOD.assign(n=ODD_NUMBERS[kind]), "n", freq="n")
+
+
+def answer(name: str, data: pd.DataFrame) -> pd.DataFrame | str:
+    """Return the estimator's table, or the text of its refusal."""
+    try:
+        return ALL[name](data)
+    except (DataError, UsageError) as refused:
+        return str(refused)
+
+
+EXTREMES = {
+    "one row": GOOD.head(1),
+    "two rows": GOOD.iloc[1:3],
+    "all censored": GOOD.assign(event=False, cause="censored"),
+    "all events": GOOD.assign(event=True, cause="lapsed"),
+    "all on one day": GOOD.assign(time=3),
+    "all on day 0": GOOD.assign(time=0, event=True, cause="died"),
+    "a group without events": GOOD.assign(
+        event=GOOD["event"] & (GOOD["arm"] == 0),
+        cause=GOOD["cause"].where(GOOD["arm"] == 0, "censored"),
+    ),
+    "every row twice": pd.concat([GOOD, GOOD], ignore_index=True),
+}
+
+
+@pytest.mark.parametrize("kind", EXTREMES)
+@pytest.mark.parametrize("name", ALL)
+def test_what_is_extreme_is_answered_with_numbers_or_refused(name, kind):
+    table = answer(name, EXTREMES[kind])
+    if isinstance(table, str):
+        assert "; " in table
+        return
+    numbers = table.select_dtypes("float").to_numpy()
+    assert not np.isinf(numbers).any()
+    if "estimate" in table:
+        limits = table[["conf_low", "estimate", "conf_high"]].dropna()
+        assert (limits["conf_low"] <= limits["estimate"] + 1e-12).all()
+        assert (limits["estimate"] <= limits["conf_high"] + 1e-12).all()
