@@ -234,3 +234,13 @@ def test_terms_about_which_those_at_risk_say_nothing_are_named():
         )
     assert [fault.column for fault in refusal.value.faults] == ["size", "old"]
     refuse_unidentified(["age"], np.array([[0.5]]))
+
+
+@pytest.mark.parametrize("covariates", [["patient"], "C(patient)"])
+def test_an_identifier_is_no_covariate_and_is_not_quoted(covariates):
+    table = pd.DataFrame({"patient": [f"SECRET{i}" for i in range(60)]})
+    with pytest.raises(
+        DataError, match="patient has 60 levels in 60 rows; leave it out"
+    ) as refused:
+        build_design(table, covariates)
+    assert "SECRET" not in str(refused.value)

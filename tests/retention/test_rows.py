@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from loyalty_research.errors import DataError
+from loyalty_research.retention.risk_sets import counts_by_group
 from loyalty_research.retention.rows import group_codes, open_rows, rows_by_group
 
 FIVE = pd.DataFrame(
@@ -56,6 +57,12 @@ def test_a_cause_is_a_text_and_nothing_means_censored(kind):
 def test_a_cause_given_as_a_number_is_refused():
     with pytest.raises(DataError, match="event is int64, not text; name the cause of each end"):
         open_rows(FIVE.assign(event=[1, 2, 0, 1, 0]), causes=True)
+
+
+def test_yes_and_no_are_no_causes(engine):
+    answers = engine.make(FIVE.assign(event=["yes", "no", "Yes", "no", "yes"]))
+    with pytest.raises(DataError, match="event is yes or no, not the name of a cause; name the"):
+        counts_by_group(answers, causes=True)
 
 
 def test_true_and_false_may_come_as_objects():

@@ -18,6 +18,8 @@ from loyalty_research.retention.rows import take_columns
 
 _TOLERANCE = 1e-9
 """Share of a column's variance, beyond which it is not explained by the columns before it."""
+_MOST_LEVELS = 30
+"""More levels than this are a name rather than a kind; as terms they would be shown."""
 _WIDEST = 1e100
 """Spread of a column beyond which its square is no number."""
 
@@ -268,11 +270,18 @@ def _coded(values: pd.Series, levels: list[Any] | None) -> np.ndarray:
 
 
 def _type_faults(table: pd.DataFrame, columns: list[str]) -> list[Fault]:
-    return [
-        Fault("data", name, 0, f"{name} is {table[name].dtype}", "give a number or a text")
-        for name in columns
-        if not _levels(table[name]) and not pd.api.types.is_numeric_dtype(table[name])
-    ]
+    faults = []
+    for name in columns:
+        n_levels = len(_levels(table[name]))
+        if not n_levels and not pd.api.types.is_numeric_dtype(table[name]):
+            message = f"{name} is {table[name].dtype}"
+            faults.append(Fault("data", name, 0, message, "give a number or a text"))
+        # Levels become names of terms, which a report shows: an identifier must not.
+        elif n_levels > _MOST_LEVELS:
+            message = f"{name} has {n_levels:,} levels in {len(table):,} rows"
+            repair = "leave it out if it names patients, else join its levels"
+            faults.append(Fault("data", name, n_levels, message, repair))
+    return faults
 
 
 def _infinite(design: Design, numbers: np.ndarray) -> list[Fault]:

@@ -13,7 +13,7 @@ from loyalty_research.data.arguments import as_columns
 from loyalty_research.data.frames import missing_columns, raise_faults
 from loyalty_research.data.lending import collect, lend, to_pandas
 from loyalty_research.errors import Fault, UsageError
-from loyalty_research.retention.rows import CENSORED
+from loyalty_research.retention.rows import CENSORED, says_only_whether
 
 _RESERVED = frozenset(
     ("event", "entry", "q", "n", "estimate", "std_error", "conf_low", "conf_high", "conf_level")
@@ -67,6 +67,10 @@ def count_exits(
     table = _as_table(exits, data, groups)
     raise_faults(_faults(table, groups, time, event, entry, freq))
     names = {_TIME: "time", _EVENT: "event", _N: "n"}
+    if causes and says_only_whether(sorted(set(table[_EVENT]) - {CENSORED})):
+        repair = f'name the cause of each end, "{CENSORED}" or nothing where there was none'
+        message = f"{event} is yes or no, not the name of a cause"
+        raise_faults([Fault("data", event, 0, message, repair)])
     table = table.rename(columns=names)[[*groups, "time", "event", "n"]].astype({"n": np.int64})
     if entry is None:
         return table, None

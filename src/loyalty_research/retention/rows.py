@@ -22,6 +22,8 @@ CENSORED = "censored"
 """The word that means no cause, as a missing value does."""
 
 _DROP = "drop or repair these rows"
+_NAME_CAUSE = f'name the cause of each end, "{CENSORED}" or nothing where there was none'
+_WHETHER = frozenset(("yes", "no", "y", "n", "true", "false", "t", "f", "0", "1", "是", "否"))
 _WHOLE = "convert it to whole days first, rounding down"
 
 
@@ -323,8 +325,26 @@ def _causes(
     # Sorted names, whatever the order of the categories; those that do not occur are no causes.
     names = sorted(word for word in words[seen] if word != CENSORED)
     number = {word: k for k, word in enumerate(names, start=1)}
+    if says_only_whether(names):
+        faults.wrong_type(column, "yes or no", "the name of a cause", _NAME_CAUSE)
     lookup = np.array([0, *(number.get(word, 0) for word in words)], np.int64)
     return lookup[codes], tuple(names)
+
+
+def says_only_whether(causes: Sequence[str]) -> bool:
+    """Say whether causes are answers to a question, such as yes and no, and so no causes.
+
+    Args:
+        causes: The names that occur.
+
+    Returns:
+        True if all of them are; no name at all is none.
+
+    Examples:
+        >>> says_only_whether(["Yes", "no"]), says_only_whether(["died", "no"])
+        (True, False)
+    """
+    return bool(causes) and all(cause.strip().lower() in _WHETHER for cause in causes)
 
 
 def _no_causes(
