@@ -13,7 +13,7 @@ from loyalty_research.data.arguments import as_columns
 from loyalty_research.data.frames import missing_columns, raise_faults
 from loyalty_research.data.lending import collect, lend, to_pandas
 from loyalty_research.errors import Fault, UsageError
-from loyalty_research.retention.rows import CENSORED, says_only_whether
+from loyalty_research.retention.rows import CENSORED, NAME_CAUSE, says_only_whether
 
 _RESERVED = frozenset(
     ("event", "entry", "q", "n", "estimate", "std_error", "conf_low", "conf_high", "conf_level")
@@ -68,9 +68,8 @@ def count_exits(
     raise_faults(_faults(table, groups, time, event, entry, freq))
     names = {_TIME: "time", _EVENT: "event", _N: "n"}
     if causes and says_only_whether(sorted(set(table[_EVENT]) - {CENSORED})):
-        repair = f'name the cause of each end, "{CENSORED}" or nothing where there was none'
         message = f"{event} is yes or no, not the name of a cause"
-        raise_faults([Fault("data", event, 0, message, repair)])
+        raise_faults([Fault("data", event, 0, message, NAME_CAUSE)])
     table = table.rename(columns=names)[[*groups, "time", "event", "n"]].astype({"n": np.int64})
     if entry is None:
         return table, None
@@ -169,8 +168,7 @@ def _type_faults(schema: Any, numbers: Sequence[str], event: str, causes: bool) 
             faults.append(Fault("data", column, 0, message, "convert it to whole days first"))
     kind = schema[event]
     if causes and not isinstance(kind, nw.String | nw.Categorical | nw.Enum | nw.Unknown):
-        repair = f'name the cause of each end, "{CENSORED}" or nothing where there was none'
-        faults.append(Fault("data", event, 0, f"{event} is {kind}, not text", repair))
+        faults.append(Fault("data", event, 0, f"{event} is {kind}, not text", NAME_CAUSE))
     if not causes and not (kind.is_numeric() or isinstance(kind, nw.Boolean)):
         message = f"{event} is {kind}, not true or false"
         faults.append(Fault("data", event, 0, message, "code the event as 1, all else as 0"))

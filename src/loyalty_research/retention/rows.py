@@ -22,7 +22,7 @@ CENSORED = "censored"
 """The word that means no cause, as a missing value does."""
 
 _DROP = "drop or repair these rows"
-_NAME_CAUSE = f'name the cause of each end, "{CENSORED}" or nothing where there was none'
+NAME_CAUSE = f'name the cause of each end, "{CENSORED}" or nothing where there was none'
 _WHETHER = frozenset(("yes", "no", "y", "n", "true", "false", "t", "f", "0", "1", "是", "否"))
 _WHOLE = "convert it to whole days first, rounding down"
 
@@ -326,7 +326,7 @@ def _causes(
     names = sorted(word for word in words[seen] if word != CENSORED)
     number = {word: k for k, word in enumerate(names, start=1)}
     if says_only_whether(names):
-        faults.wrong_type(column, "yes or no", "the name of a cause", _NAME_CAUSE)
+        faults.wrong_type(column, "yes or no", "the name of a cause", NAME_CAUSE)
     lookup = np.array([0, *(number.get(word, 0) for word in words)], np.int64)
     return lookup[codes], tuple(names)
 
@@ -350,8 +350,7 @@ def says_only_whether(causes: Sequence[str]) -> bool:
 def _no_causes(
     table: pd.DataFrame, column: str, faults: _Faults
 ) -> tuple[np.ndarray, tuple[str, ...]]:
-    repair = f'name the cause of each end, "{CENSORED}" or nothing where there was none'
-    faults.wrong_type(column, table[column].dtype, "text", repair)
+    faults.wrong_type(column, table[column].dtype, "text", NAME_CAUSE)
     return np.zeros(len(table), np.int64), ()
 
 
