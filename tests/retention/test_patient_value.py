@@ -7,7 +7,10 @@ import pandas as pd
 import pytest
 
 from loyalty_research.errors import DataError, UsageError
+from loyalty_research.retention.fees import derive_fees
 from loyalty_research.retention.patient_value import patient_value
+from loyalty_research.retention.time_to_event import derive_time_to_event
+from loyalty_research.retention.windows import derive_retention_times
 
 # a pays on days 0 and 3, and dies on day 4. b pays on days 0 and 2, and is last seen on day 2.
 # c pays on days 1 and 5, and is last seen on day 5.
@@ -285,6 +288,45 @@ def test_a_rate_that_is_no_share_is_refused(rate):
 def test_days_that_cannot_be_meant_are_refused(times):
     with pytest.raises(UsageError, match="times"):
         patient_value(THREE, fees=PAID, times=times)
+
+
+@pytest.mark.parametrize("event", [True, False])
+def test_follow_up_that_ends_at_a_lapse_is_refused_as_an_event_and_as_censoring(engine, event):
+    reasons = ["followed_until", "lapse_date", "moved_date"]
+    data = THREE.assign(event=[False, event, True], end_reason=reasons)
+    words = "end_reason says that follow-up ended at a lapse in 1 of 3 rows; end follow-up at death"
+    with pytest.raises(DataError, match=words):
+        patient_value(engine.make(data), fees=engine.make(PAID), times=2)
+
+
+def test_follow_up_that_ends_at_an_exit_is_valued_with_its_reasons_beside_it():
+    told = THREE.assign(end_reason=["death_date", "observed_until", None])
+    pd.testing.assert_frame_equal(
+        patient_value(told, fees=PAID, times=5), patient_value(THREE, fees=PAID, times=5)
+    )
+
+
+def test_times_until_the_lapse_have_to_be_derived_again_until_the_exit():
+    visits = pd.DataFrame(
+        {
+            "patient_id": ["a", "a", "b"],
+            "visit_date": pd.to_datetime(["2022-01-01", "2022-02-01", "2022-01-01"]),
+            "fee": [10.0, 20.0, 30.0],
+        }
+    )
+    cohort = pd.DataFrame({"patient_id": ["a", "b"], "index_date": pd.Timestamp("2022-01-01")})
+    until_lapse = derive_retention_times(
+        visits, cohort=cohort, lapse_days=180, data_cutoff="2023-12-31"
+    )
+    fees = derive_fees(visits, cohort=until_lapse)
+    with pytest.raises(DataError, match="ended at a lapse in 2 of 2 rows"):
+        patient_value(until_lapse, fees=fees, times=31)
+    exits = until_lapse.assign(death_date=pd.NaT)
+    until_exit = derive_time_to_event(
+        exits, event_date="death_date", censor_dates=[], data_cutoff="2023-12-31"
+    )
+    fees = derive_fees(visits, cohort=until_exit)
+    assert patient_value(until_exit, fees=fees, times=31)["estimate"].item() == (10 + 20 + 30) / 2
 
 
 def test_all_faults_of_the_patients_are_told_at_once():

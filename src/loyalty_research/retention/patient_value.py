@@ -23,7 +23,7 @@ from loyalty_research.data.frames import (
     raise_faults,
     value_faults,
 )
-from loyalty_research.data.lending import collect, distinct, lend, to_pandas
+from loyalty_research.data.lending import collect, column_names, distinct, lend, to_pandas
 from loyalty_research.errors import Fault, UsageError
 from loyalty_research.retention.averages import (
     REPAIR_GROUP,
@@ -48,6 +48,7 @@ CURVE = [
 
 _GROUP, _TIME, _EVENT, _N = "__group", "__time", "__event", "__n"
 _DAY, _AMOUNT, _WEIGHT = "__day", "__amount", "__weight"
+_REASON = "end_reason"
 
 
 def patient_value(
@@ -88,7 +89,9 @@ def patient_value(
         time: Column with the days of follow-up from the index date: whole, not negative.
         event: Column that is true or 1 where payments ended for good (death, moving away), false
             or 0 where only the observation ended. Not coming any more is neither: such a patient
-            stays under observation and pays nothing.
+            stays under observation and pays nothing. So times that end at a lapse, as those of
+            `derive_retention_times`, are refused where `end_reason` tells; take those of
+            `derive_time_to_event` with the exit as the event and the lapse not named.
         by: Column or columns of `data` that name groups.
         patient: Name of the patient's column in both tables.
         day: Column of `fees` with the day from the index date; payments of day `time` count.
@@ -104,8 +107,9 @@ def patient_value(
 
     Raises:
         UsageError: Days that are not whole, a rate outside 0 to 1, a clash of names.
-        DataError: Missing columns or values, payments outside the patient's follow-up, a day
-            beyond what was observed in a group; the faults of a step at once.
+        DataError: Missing columns or values, follow-up that ended at a lapse, payments outside the
+            patient's follow-up, a day beyond what was observed in a group; the faults of a step
+            at once.
 
     Examples:
         >>> data = pd.DataFrame(
@@ -158,6 +162,8 @@ def _open_people(
     """Return patient, number of the group, time and event, with the groups in that order."""
     columns = list(dict.fromkeys([patient, *groups, time, event]))
     raise_faults(missing_columns(data, columns, table="data"))
+    told = _REASON in column_names(data, table="data")
+    columns += [_REASON] if told and _REASON not in columns else []
     people = lend({"data": data}, columns={"data": columns})["data"]
     flagged = isinstance(people.collect_schema()[event], nw.Boolean)
     raise_faults(number_faults(people, [time] if flagged else [time, event], table="data"))
@@ -173,6 +179,8 @@ def _open_people(
         odd = ~nw.col(event).cast(nw.Float64).is_in([0.0, 1.0])
         repair = "code the event as 1 (true), all else as 0"
         checks.append(Check(event, odd, "holds codes other than 0 and 1", repair))
+    if told:
+        checks.append(_lapse_check())
     raise_faults(value_faults(people, checks, table="data", unique=patient))
     kept: list[Any] = [patient, nw.col(time).cast(nw.Int64).alias(_TIME), code.alias(_EVENT)]
     if not groups:
@@ -182,6 +190,20 @@ def _open_people(
     numbered = lend({"data": people.to_native(), "groups": number})
     people = numbered["data"].join(numbered["groups"], on=list(groups), how="inner")
     return people.select(*kept, _GROUP), to_pandas(found)
+
+
+def _lapse_check() -> Check:
+    """Refuse follow-up that ends at a lapse, as an event or censored: both end payments too early.
+
+    The value would be that of a patient until the first lapse, and nobody would see it.
+    """
+    reason = nw.col(_REASON).cast(nw.String).str.to_lowercase()
+    repair = (
+        "end follow-up at death, moving away or the end of observation, by derive_time_to_event "
+        "without the lapse"
+    )
+    ended = reason.str.contains("lapse", literal=True).fill_null(False)
+    return Check(_REASON, ended, "says that follow-up ended at a lapse", repair)
 
 
 def _open_fees(
