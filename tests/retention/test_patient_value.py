@@ -349,7 +349,7 @@ def test_all_faults_of_the_patients_are_told_at_once():
         "time is negative in 1 of 3 rows",
         "time is not a whole number in 1 of 3 rows",
         "event is missing in 1 of 3 rows",
-        "event holds codes other than 0 and 1 in 1 of 3 rows; code the event as 1 (true)",
+        "event is neither 0 nor 1 in 1 of 3 rows; found 1 and 2; if 2 is the event",
     ):
         assert words in told
 

@@ -68,7 +68,8 @@ def test_all_faults_are_in_one_error_without_a_value():
         "convert it to whole days first, rounding down",
         "  data: time is negative in 1 of 5 rows; check which date comes first",
         "  data: event is missing in 1 of 5 rows; drop or repair these rows",
-        "  data: event is neither 0 nor 1 in 1 of 5 rows; code one cause as 1, all else as 0",
+        "  data: event is neither 0 nor 1 in 1 of 5 rows; "
+        "found 0, 1 and 2; code one cause as 1, all else as 0",
         "  data: entry is missing in 1 of 5 rows; drop or repair these rows",
         "  data: entry is not a whole number in 1 of 5 rows; "
         "convert it to whole days first, rounding down",

@@ -1,10 +1,15 @@
 """The one door of estimators that look at every row."""
 
+import narwhals.stable.v2 as nw
 import numpy as np
 import pandas as pd
 import pytest
 
 from loyalty_research.errors import DataError
+from loyalty_research.retention.concordance import concordance
+from loyalty_research.retention.curves import kaplan_meier
+from loyalty_research.retention.episodes import split_at_times
+from loyalty_research.retention.group_tests import logrank_test
 from loyalty_research.retention.risk_sets import counts_by_group
 from loyalty_research.retention.rows import group_codes, open_rows, rows_by_group
 
@@ -97,6 +102,43 @@ BROKEN = {
 def test_what_cannot_be_used_is_refused(message):
     with pytest.raises(DataError, match=message):
         open_rows(FIVE.assign(**BROKEN[message]), entry="entry", by="site", weight="w", freq="n")
+
+
+def test_an_event_of_other_codes_is_refused_with_what_was_found(engine):
+    as_in_r = pd.DataFrame({"time": [3, 5, 4], "event": [1, 2, 2]})
+    told = "event is neither 0 nor 1 in 2 of 3 rows; found 1 and 2; if 2 is the event"
+    for estimate in (kaplan_meier, logrank_of_arm, concordance_of_time, split_at_2):
+        with pytest.raises(DataError, match=told):
+            estimate(engine.make(as_in_r))
+
+
+def test_an_event_of_yes_and_no_is_refused_with_what_was_found(engine):
+    data = pd.DataFrame({"time": [3, 5, 4], "event": ["No", "Yes", "Yes"]})
+    for estimate in (kaplan_meier, logrank_of_arm, concordance_of_time):
+        with pytest.raises(DataError, match="not true or false; found 'No' and 'Yes'; give event"):
+            estimate(engine.make(data))
+
+
+def test_an_event_that_may_be_an_identifier_is_not_repeated(engine):
+    for values in ([7003, 7004, 1], ["li", "wu", "yes"], [0.25, 1, 0]):
+        data = pd.DataFrame({"time": [3, 5, 4], "event": values})
+        for estimate in (kaplan_meier, concordance_of_time):
+            with pytest.raises(DataError, match="else as 0$") as refusal:
+                estimate(engine.make(data))
+            assert not any(word in str(refusal.value) for word in ("700", "li", "wu", "0.25"))
+
+
+def logrank_of_arm(data):
+    frame = nw.from_native(data)
+    return logrank_test(frame.with_columns(arm=nw.col("time") > 3).to_native(), by="arm")
+
+
+def concordance_of_time(data):
+    return concordance(data, risk="time")
+
+
+def split_at_2(data):
+    return split_at_times(data, times=[2])
 
 
 def test_all_faults_come_at_once():

@@ -13,6 +13,7 @@ from loyalty_research.data.arguments import as_columns
 from loyalty_research.data.frames import missing_columns, raise_faults
 from loyalty_research.data.lending import collect, lend, to_pandas
 from loyalty_research.errors import Fault, UsageError
+from loyalty_research.retention.repairs import CODE_EVENT, found_codes, repair_codes
 from loyalty_research.retention.rows import CENSORED, NAME_CAUSE, says_only_whether
 
 _RESERVED = frozenset(
@@ -65,7 +66,7 @@ def count_exits(
     rows = _open(data, groups, time, event, entry, freq, causes)
     exits = _exits(rows, groups, time, event, entry, freq, causes)
     table = _as_table(exits, data, groups)
-    raise_faults(_faults(table, groups, time, event, entry, freq))
+    raise_faults(_faults(table, groups, time, event, entry, freq, rows))
     names = {_TIME: "time", _EVENT: "event", _N: "n"}
     if causes and says_only_whether(sorted(set(table[_EVENT]) - {CENSORED})):
         message = f"{event} is yes or no, not the name of a cause"
@@ -111,7 +112,7 @@ def _open(
     columns = list(dict.fromkeys([*groups, time, event, *others]))
     raise_faults(missing_columns(data, columns, table="data"))
     rows = lend({"data": data}, columns={"data": columns})["data"]
-    raise_faults(_type_faults(rows.collect_schema(), [time, *others], event, causes))
+    raise_faults(_type_faults(rows, [time, *others], event, causes))
     return rows.select(*columns)
 
 
@@ -160,8 +161,10 @@ def _sizes(freq: str | None) -> list[nw.Expr]:
     return [number.alias(_N), nw.len().alias(_ROWS)]
 
 
-def _type_faults(schema: Any, numbers: Sequence[str], event: str, causes: bool) -> list[Fault]:
-    faults = []
+def _type_faults(
+    rows: nw.LazyFrame, numbers: Sequence[str], event: str, causes: bool
+) -> list[Fault]:
+    faults, schema = [], rows.collect_schema()
     for column in numbers:
         if not schema[column].is_numeric():
             message = f"{column} is {schema[column]}, not a whole number"
@@ -171,7 +174,9 @@ def _type_faults(schema: Any, numbers: Sequence[str], event: str, causes: bool) 
         faults.append(Fault("data", event, 0, f"{event} is {kind}, not text", NAME_CAUSE))
     if not causes and not (kind.is_numeric() or isinstance(kind, nw.Boolean)):
         message = f"{event} is {kind}, not true or false"
-        faults.append(Fault("data", event, 0, message, "code the event as 1, all else as 0"))
+        found, otherwise = found_codes(rows, event), "code the event as 1, all else as 0"
+        repair = repair_codes(event, found, otherwise=otherwise)
+        faults.append(Fault("data", event, 0, message, repair))
     return faults
 
 
@@ -222,6 +227,7 @@ def _faults(
     event: str,
     entry: str | None,
     freq: str | None,
+    rows: nw.LazyFrame,
 ) -> list[Fault]:
     """Return every fault in the rows, read off their counts."""
     total = int(counts[_ROWS].sum())
@@ -229,18 +235,16 @@ def _faults(
         return [Fault("data", "", 0, "the table has no rows", "check the cohort's criteria")]
     drop, whole = "drop or repair these rows", "convert it to whole days first, rounding down"
     late = "drop rows without time at risk"
+    odd = counts[_ODD_EVENT] == 2
+    # Only where something is odd the rows are asked again, for the codes themselves.
+    codes = repair_codes(event, found_codes(rows, event)) if odd.any() else CODE_EVENT
     found = [(group, counts[group].isna(), "is missing", drop) for group in groups]
     found += [
         (time, counts[_ODD_TIME] == 1, "is missing", drop),
         (time, counts[_ODD_TIME] == 2, "is not a whole number", whole),
         (time, counts[_TIME] < 0, "is negative", "check which date comes first"),
         (event, counts[_ODD_EVENT] == 1, "is missing", drop),
-        (
-            event,
-            counts[_ODD_EVENT] == 2,
-            "is neither 0 nor 1",
-            "code one cause as 1, all else as 0",
-        ),
+        (event, odd, "is neither 0 nor 1", codes),
     ]
     if entry is not None:
         known = (counts[_ODD_TIME] == 0) & (counts[_ODD_ENTRY] == 0)

@@ -19,6 +19,7 @@ from loyalty_research.data.frames import (
 )
 from loyalty_research.data.lending import collect, give_back, lend
 from loyalty_research.errors import Fault, UsageError
+from loyalty_research.retention.repairs import CODE_EVENT, with_codes
 
 NUMBERS = "convert it to whole days first"
 
@@ -201,13 +202,8 @@ def open_pieces(
         if not schema[x].is_numeric()
     ]
     raise_faults(faults)
-    raise_faults(
-        value_faults(
-            rows,
-            _checks(schema, clocks, time, event, entry, may_leave_at_0=may_leave_at_0),
-            table="data",
-        )
-    )
+    checks = _checks(schema, clocks, time, event, entry, may_leave_at_0=may_leave_at_0)
+    raise_faults(with_codes(value_faults(rows, checks, table="data"), rows, event))
     return rows
 
 
@@ -241,8 +237,7 @@ def _checks(
         checks.append(is_missing(event, repair=drop))
     if schema[event].is_numeric():
         odd = (nw.col(event) != 0) & (nw.col(event) != 1)
-        repair = "code one cause as 1, all else as 0"
-        checks.append(Check(event, odd, "is neither 0 nor 1", repair))
+        checks.append(Check(event, odd, "is neither 0 nor 1", CODE_EVENT))
     return checks
 
 

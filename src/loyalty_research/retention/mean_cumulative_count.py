@@ -13,6 +13,7 @@ from scipy.stats import norm
 from loyalty_research.data.arguments import as_columns, check_choice, check_share, check_whole
 from loyalty_research.data.frames import missing_columns, raise_faults
 from loyalty_research.errors import Fault, UsageError
+from loyalty_research.retention.repairs import repair_codes
 from loyalty_research.retention.rows import (
     Rows,
     group_codes,
@@ -225,7 +226,9 @@ def _flag_faults(table: pd.DataFrame, terminal: str | None) -> list[Fault]:
     repair = "mark the row that ends in death with 1, all others with 0"
     if not pd.api.types.is_numeric_dtype(values):
         message = f"{terminal} is {values.dtype}, not true or false"
-        return [Fault("data", terminal, 0, message, repair)]
+        return [
+            Fault("data", terminal, 0, message, repair_codes(terminal, values, otherwise=repair))
+        ]
     numbers = values.to_numpy(float, na_value=np.nan)
     return _faults(
         terminal,

@@ -31,6 +31,7 @@ from loyalty_research.retention.averages import (
     refuse_clashes,
     sorted_groups,
 )
+from loyalty_research.retention.repairs import CODE_EVENT, with_codes
 
 DAYS_PER_YEAR = 365.25
 CURVE = [
@@ -177,11 +178,11 @@ def _open_people(
     ]
     if not flagged:
         odd = ~nw.col(event).cast(nw.Float64).is_in([0.0, 1.0])
-        repair = "code the event as 1 (true), all else as 0"
-        checks.append(Check(event, odd, "holds codes other than 0 and 1", repair))
+        checks.append(Check(event, odd, "is neither 0 nor 1", CODE_EVENT))
     if told:
         checks.append(_lapse_check())
-    raise_faults(value_faults(people, checks, table="data", unique=patient))
+    faults = value_faults(people, checks, table="data", unique=patient)
+    raise_faults(with_codes(faults, people, event))
     kept: list[Any] = [patient, nw.col(time).cast(nw.Int64).alias(_TIME), code.alias(_EVENT)]
     if not groups:
         return people.select(*kept, nw.lit(0).alias(_GROUP)), pd.DataFrame(index=[0])

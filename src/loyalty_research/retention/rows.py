@@ -17,13 +17,13 @@ from loyalty_research.data.arguments import as_columns
 from loyalty_research.data.frames import missing_columns, raise_faults
 from loyalty_research.data.lending import collect, to_pandas
 from loyalty_research.errors import Fault
+from loyalty_research.retention.repairs import NO, YES, repair_codes
 
 CENSORED = "censored"
 """The word that means no cause, as a missing value does."""
 
 _DROP = "drop or repair these rows"
 NAME_CAUSE = f'name the cause of each end, "{CENSORED}" or nothing where there was none'
-_WHETHER = frozenset(("yes", "no", "y", "n", "true", "false", "t", "f", "0", "1", "是", "否"))
 _WHOLE = "convert it to whole days first, rounding down"
 
 
@@ -297,14 +297,16 @@ def _event(table: pd.DataFrame, column: str, faults: _Faults) -> tuple[np.ndarra
     if values.dtype == object and pd.api.types.infer_dtype(values, skipna=True) == "boolean":
         values = values.astype("boolean")
     if not pd.api.types.is_numeric_dtype(values):
-        repair = "code the event as 1, all else as 0"
+        repair = repair_codes(column, values, otherwise="code the event as 1, all else as 0")
         faults.wrong_type(column, values.dtype, "true or false", repair)
         return np.zeros(len(table), np.int64), ("event",)
     missing = values.isna().to_numpy()
     faults.add(column, missing, "is missing", _DROP)
     codes = values.to_numpy(float, na_value=0.0)
-    odd = (codes != 0) & (codes != 1)
-    faults.add(column, odd & ~missing, "is neither 0 nor 1", "code one cause as 1, all else as 0")
+    odd = (codes != 0) & (codes != 1) & ~missing
+    if odd.any():
+        repair = repair_codes(column, np.unique(codes[~missing]))
+        faults.add(column, odd, "is neither 0 nor 1", repair)
     return (codes == 1).astype(np.int64), ("event",)
 
 
@@ -344,7 +346,7 @@ def says_only_whether(causes: Sequence[str]) -> bool:
         >>> says_only_whether(["Yes", "no"]), says_only_whether(["died", "no"])
         (True, False)
     """
-    return bool(causes) and all(cause.strip().lower() in _WHETHER for cause in causes)
+    return bool(causes) and all(cause.strip().lower() in YES | NO for cause in causes)
 
 
 def _no_causes(

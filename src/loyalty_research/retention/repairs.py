@@ -1,0 +1,119 @@
+"""Repairs that depend on what was found, in words that give no patient away."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import narwhals.stable.v2 as nw
+import pandas as pd
+
+from loyalty_research.data.lending import collect, distinct
+from loyalty_research.errors import Fault
+
+CODE_EVENT = "code one cause as 1, all else as 0"
+YES = frozenset(("yes", "y", "true", "t", "1", "是"))
+NO = frozenset(("no", "n", "false", "f", "0", "否"))
+_MOST_CODES = 5
+
+
+def repair_codes(column: str, values: Iterable[Any], *, otherwise: str = CODE_EVENT) -> str:
+    """Return how to code an event, with the codes that were found where these are no secrets.
+
+    Up to five whole numbers from -9 to 9, or answers such as yes and no, name nobody. Whatever else
+    a column holds could be an identifier, and is not repeated.
+
+    Args:
+        column: The column's name.
+        values: What it holds; missing values are left out.
+        otherwise: The repair, whatever was found.
+
+    Returns:
+        The repair.
+
+    Examples:
+        >>> repair_codes("event", [1, 2, 2])
+        'found 1 and 2; if 2 is the event, as in data of R, give event == 2'
+        >>> repair_codes("event", ["yes", "no", None])
+        "found 'no' and 'yes'; give event == 'yes'"
+        >>> repair_codes("event", [1009, 1010])
+        'code one cause as 1, all else as 0'
+    """
+    codes: set[Any] = set()
+    for value in values:
+        # A missing value may differ from itself.
+        if value is None or value is pd.NA or value != value:
+            continue
+        if not _is_code(value) or len(codes | {value}) > _MOST_CODES:
+            return otherwise
+        codes.add(value)
+    if not codes:
+        return otherwise
+    found = sorted(codes, key=str)
+    whole = [value for value in found if not isinstance(value, str)]
+    if whole == [1, 2]:
+        return f"found 1 and 2; if 2 is the event, as in data of R, give {column} == 2"
+    yes = [value for value in found if isinstance(value, str) and value.strip().lower() in YES]
+    names = [repr(value) if isinstance(value, str) else f"{value:g}" for value in found]
+    told = " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+    if len(yes) == 1:
+        return f"found {told}; give {column} == {yes[0]!r}"
+    return f"found {told}; {otherwise}"
+
+
+def _is_code(value: Any) -> bool:
+    if isinstance(value, str):
+        return value.strip().lower() in YES | NO
+    try:
+        return bool(abs(value) <= 9 and value == int(value))
+    except (TypeError, ValueError):
+        return False
+
+
+def with_codes(faults: Sequence[Fault], rows: nw.LazyFrame, event: str) -> list[Fault]:
+    """Return faults whose repair `CODE_EVENT` tells the codes that were found.
+
+    The rows are asked for their codes only if there is such a fault.
+
+    Args:
+        faults: What was found.
+        rows: Where.
+        event: The event's column.
+
+    Returns:
+        As many faults.
+
+    Examples:
+        >>> import duckdb
+        >>> rows = nw.from_native(duckdb.sql("SELECT 2 AS event"))
+        >>> fault = Fault("data", "event", 1, "event is neither 0 nor 1", CODE_EVENT)
+        >>> with_codes([fault], rows, "event")[0].repair
+        'found 2; code one cause as 1, all else as 0'
+    """
+    return [
+        replace(fault, repair=repair_codes(event, found_codes(rows, event)))
+        if fault.repair == CODE_EVENT
+        else fault
+        for fault in faults
+    ]
+
+
+def found_codes(frame: nw.LazyFrame, column: str) -> list[Any]:
+    """Return some distinct values of a column: all, if they are few enough to be codes.
+
+    Args:
+        frame: The rows.
+        column: The column's name.
+
+    Returns:
+        No more than a few values.
+
+    Examples:
+        >>> import duckdb
+        >>> rows = nw.from_native(duckdb.sql("SELECT * FROM (VALUES (1), (2), (1)) AS v(event)"))
+        >>> sorted(found_codes(rows, "event"))
+        [1, 2]
+    """
+    some = distinct(frame, column).head(_MOST_CODES + 3)
+    return list(collect(some).to_pydict()[column])
