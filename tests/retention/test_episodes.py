@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loyalty_research.errors import DataError, UsageError
+from loyalty_research.retention.cox import cox_regression
 from loyalty_research.retention.curves import kaplan_meier
 from loyalty_research.retention.episodes import (
     check_immortal_time,
@@ -16,6 +17,7 @@ from loyalty_research.retention.episodes import (
     split_at_times,
     split_follow_up,
 )
+from loyalty_research.retention.rows import open_rows
 
 FOUR = pd.DataFrame(
     {
@@ -167,7 +169,15 @@ def test_the_input_is_unchanged():
     [
         (
             FOUR.assign(time=[0, 90, 40, 30]),
+            "time is 0 in 1 of 4 rows; 1 of them holds the event: to lose none, let all who enter",
+        ),
+        (
+            FOUR.assign(time=[0, 90, 40, 30], event=0),
             "time is 0 in 1 of 4 rows; drop rows without time at risk",
+        ),
+        (
+            FOUR.assign(time=[0, 0, 40, 30], event=["died", "censored", None, "died"]),
+            "time is 0 in 2 of 4 rows; 1 of them holds the event",
         ),
         (FOUR.assign(at=[1.5, 2, 3, 4]), "at is not a whole number in 1 of 4 rows"),
         (FOUR.assign(at=-1), "at is negative in 4 of 4 rows"),
@@ -178,6 +188,52 @@ def test_the_input_is_unchanged():
 def test_data_that_cannot_be_split_are_refused(data, message):
     with pytest.raises(DataError, match=message):
         split_follow_up(data, at="at")
+
+
+LEFT_ON_DAY_0 = pd.DataFrame(
+    {
+        "time": [0, 0, 5, 8, 9, 12, 13, 20],
+        "event": [1, 0, 1, 1, 0, 1, 1, 1],
+        "at": [None, None, 3, None, 0, 6, None, 9],
+        "age": [60, 50, 71, 55, 64, 70, 41, 58],
+    }
+)
+
+
+def test_who_enters_on_day_minus_1_keeps_the_events_of_day_0():
+    whole = LEFT_ON_DAY_0.assign(entry=-1)
+    for pieces in (
+        split_follow_up(whole, at="at", entry="entry"),
+        split_at_times(whole, times=[4, 8], entry="entry"),
+    ):
+        assert pieces["event"].sum() == 6
+        of_pieces = kaplan_meier(pieces, entry="entry")
+        of_patients = kaplan_meier(LEFT_ON_DAY_0)
+        assert of_pieces["estimate"].to_list() == pytest.approx(
+            of_patients.set_index("time")["estimate"].reindex(of_pieces["time"]).ffill().to_list()
+        )
+        assert of_pieces["n_at_risk"].iloc[0] == 8
+        columns = ["estimate", "std_error", "n_events"]
+        pd.testing.assert_frame_equal(
+            cox_regression(pieces, covariates=["age"], entry="entry")[columns],
+            cox_regression(LEFT_ON_DAY_0, covariates=["age"])[columns],
+        )
+
+
+def test_who_is_exposed_on_day_0_is_not_exposed_yet_on_it_if_all_enter_on_day_minus_1():
+    pieces = split_follow_up(LEFT_ON_DAY_0.assign(entry=-1), at="at", entry="entry")
+    own = pieces[pieces["age"] == 64]
+    assert own[["entry", "time", "exposed"]].values.tolist() == [[-1, 0, False], [0, 9, True]]
+
+
+@pytest.mark.parametrize("estimate", [kaplan_meier, open_rows])
+def test_dropping_who_ends_at_the_start_is_priced_in_events(engine, estimate):
+    data = engine.make(LEFT_ON_DAY_0.assign(entry=0))
+    told = "entry is not before time in 2 of 8 rows; 1 of them holds the event: to lose none, let"
+    with pytest.raises(DataError, match=told):
+        estimate(data, entry="entry")
+    with pytest.raises(DataError, match=r"in 2 of 8 rows; drop rows without time at risk$"):
+        estimate(engine.make(LEFT_ON_DAY_0.assign(entry=0, event=0)), entry="entry")
 
 
 def test_settings_that_cannot_be_meant_are_refused():

@@ -318,6 +318,11 @@ def test_every_engine_gives_the_same_model(engine):
     ("data", "settings", "message"),
     [
         (FOUR.assign(time=[0, 3, 7, 0]), {}, "time is 0 in 2 of 4 rows, and 0 has no logarithm"),
+        (
+            FOUR.assign(time=[0, 3, 7, 0], event=[1, 1, 1, 0]),
+            {},
+            "add 1 to every time, .* to leave these rows out would lose 1 of 3 events",
+        ),
         (FOUR.assign(event=0), {}, "there is no event; follow the patients for longer"),
         (FOUR.assign(x=1.0), {"covariates": "x"}, "x is the same in all rows; leave it out"),
         (FOUR.assign(x=[1, 2, 3, 5], y=[2, 4, 6, 10]), {"covariates": ["x", "y"]}, "add up to one"),

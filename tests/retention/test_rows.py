@@ -123,7 +123,7 @@ def test_an_event_that_may_be_an_identifier_is_not_repeated(engine):
     for values in ([7003, 7004, 1], ["li", "wu", "yes"], [0.25, 1, 0]):
         data = pd.DataFrame({"time": [3, 5, 4], "event": values})
         for estimate in (kaplan_meier, concordance_of_time):
-            with pytest.raises(DataError, match="else as 0$") as refusal:
+            with pytest.raises(DataError, match=r"else as 0$") as refusal:
                 estimate(engine.make(data))
             assert not any(word in str(refusal.value) for word in ("700", "li", "wu", "0.25"))
 

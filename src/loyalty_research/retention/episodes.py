@@ -35,13 +35,17 @@ def split_follow_up(
     American Journal of Epidemiology 2008;167:492). For a second exposure, split the result again
     with `entry="entry"` and another name for `exposed`.
 
+    A piece `(entry, time]` does not hold the day of entry, so a row with time 0 has no piece. Where
+    patients leave on day 0, let everybody enter on day -1: the events of day 0 are then kept.
+
     Args:
         data: One row a patient or spell. pandas, Polars, Arrow, DuckDB or Spark.
         at: Column with the time of exposure, in the unit of `time`; missing = never. On the
             day of entry or before: exposed from the start. On the day of exit or after: never.
         time: Column with the time of event or censoring: whole units, above 0 or the entry.
         event: Column with the event: true or false, 1 or 0, or the cause as text.
-        entry: Column with the time from which the row is under observation; 0 unless told.
+        entry: Column with the time from which the row is under observation; 0 unless told. With
+            -1 day 0 is part of the follow-up.
         exposed: Name of the new column.
 
     Returns:
@@ -93,7 +97,8 @@ def split_at_times(
             ends there.
         time: Column with the time of event or censoring: whole units, above 0 or the entry.
         event: Column with the event: true or false, 1 or 0, or the cause as text.
-        entry: Column with the time from which the row is under observation; 0 unless told.
+        entry: Column with the time from which the row is under observation; 0 unless told. With
+            -1 day 0 is part of the follow-up.
         interval: Name of the new column: how many of the times lie at or before the piece's start.
 
     Returns:
@@ -119,8 +124,9 @@ def split_at_times(
     refuse_names([interval], [time, event, entry], argument="interval")
     rows = _open(data, time=time, event=event, entry=entry, at=None)
     pieces = []
-    for number, (low, high) in enumerate(zip([0, *cuts], [*cuts, None], strict=True)):
-        start = nw.max_horizontal(nw.col(_START), nw.lit(low))
+    for number, (low, high) in enumerate(zip([None, *cuts], [*cuts, None], strict=True)):
+        # The first piece starts with the entry, which may be the day before day 0.
+        start = nw.col(_START) if low is None else nw.max_horizontal(nw.col(_START), nw.lit(low))
         stop = nw.col(_STOP) if high is None else nw.min_horizontal(nw.col(_STOP), nw.lit(high))
         part = rows.with_columns(
             start.cast(nw.Int64).alias(_START), stop.cast(nw.Int64).alias(_STOP)

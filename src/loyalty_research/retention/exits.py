@@ -13,7 +13,12 @@ from loyalty_research.data.arguments import as_columns
 from loyalty_research.data.frames import missing_columns, raise_faults
 from loyalty_research.data.lending import collect, lend, to_pandas
 from loyalty_research.errors import Fault, UsageError
-from loyalty_research.retention.repairs import CODE_EVENT, found_codes, repair_codes
+from loyalty_research.retention.repairs import (
+    CODE_EVENT,
+    found_codes,
+    repair_codes,
+    repair_late,
+)
 from loyalty_research.retention.rows import CENSORED, NAME_CAUSE, says_only_whether
 
 _RESERVED = frozenset(
@@ -234,7 +239,6 @@ def _faults(
     if total == 0:
         return [Fault("data", "", 0, "the table has no rows", "check the cohort's criteria")]
     drop, whole = "drop or repair these rows", "convert it to whole days first, rounding down"
-    late = "drop rows without time at risk"
     odd = counts[_ODD_EVENT] == 2
     # Only where something is odd the rows are asked again, for the codes themselves.
     codes = repair_codes(event, found_codes(rows, event)) if odd.any() else CODE_EVENT
@@ -248,15 +252,13 @@ def _faults(
     ]
     if entry is not None:
         known = (counts[_ODD_TIME] == 0) & (counts[_ODD_ENTRY] == 0)
+        late = known & counts[_BACKWARD].astype(bool)
+        had = ~counts[_EVENT].isin([False, CENSORED])
+        lost = repair_late(int(counts.loc[late & had, _ROWS].sum()))
         found += [
             (entry, counts[_ODD_ENTRY] == 1, "is missing", drop),
             (entry, counts[_ODD_ENTRY] == 2, "is not a whole number", whole),
-            (
-                entry,
-                known & counts[_BACKWARD].astype(bool),
-                f"is not before {time}",
-                late,
-            ),
+            (entry, late, f"is not before {time}", lost),
         ]
     if freq is not None:
         repair = "count the patients of each row, or give weight= instead"

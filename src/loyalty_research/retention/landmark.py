@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import narwhals.stable.v2 as nw
@@ -19,7 +20,8 @@ from loyalty_research.data.frames import (
 )
 from loyalty_research.data.lending import collect, give_back, lend
 from loyalty_research.errors import Fault, UsageError
-from loyalty_research.retention.repairs import CODE_EVENT, with_codes
+from loyalty_research.retention.repairs import CODE_EVENT, DROP_LATE, repair_late, with_codes
+from loyalty_research.retention.rows import CENSORED
 
 NUMBERS = "convert it to whole days first"
 
@@ -203,8 +205,28 @@ def open_pieces(
     ]
     raise_faults(faults)
     checks = _checks(schema, clocks, time, event, entry, may_leave_at_0=may_leave_at_0)
-    raise_faults(with_codes(value_faults(rows, checks, table="data"), rows, event))
+    faults = with_codes(value_faults(rows, checks, table="data"), rows, event)
+    raise_faults(_with_lost_events(faults, rows, time, event, entry))
     return rows
+
+
+def _with_lost_events(
+    faults: list[Fault], rows: nw.LazyFrame, time: str, event: str, entry: str | None
+) -> list[Fault]:
+    """Return the faults, saying how many events the rows without time at risk hold."""
+    if not any(fault.repair == DROP_LATE for fault in faults):
+        return faults
+    late = nw.col(time) == 0 if entry is None else nw.col(entry) >= nw.col(time)
+    kind = rows.collect_schema()[event]
+    if kind.is_numeric() or isinstance(kind, nw.Boolean):
+        had = nw.col(event).cast(nw.Float64) == 1
+    else:
+        had = ~nw.col(event).is_null() & (nw.col(event).cast(nw.String) != CENSORED)
+    counted = rows.select((late & had).fill_null(False).cast(nw.Int64).sum().alias("lost"))
+    repair = repair_late(int(collect(counted).to_pydict()["lost"][0] or 0))
+    return [
+        replace(fault, repair=repair) if fault.repair == DROP_LATE else fault for fault in faults
+    ]
 
 
 def _checks(
@@ -222,17 +244,17 @@ def _checks(
         column = nw.col(name)
         if name in (time, entry):
             checks.append(is_missing(name, repair=drop))
-        checks.append(Check(name, column < 0, "is negative", "check which date comes first"))
+        # An entry on day -1 puts day 0 into the follow-up.
+        if name != entry:
+            checks.append(Check(name, column < 0, "is negative", "check which date comes first"))
         if schema[name].is_float():
             odd = column != column.floor()
             checks.append(Check(name, odd, "is not a whole number", f"{NUMBERS}, rounding down"))
     if entry is None and not may_leave_at_0:
-        repair = "drop rows without time at risk"
-        checks.append(Check(time, nw.col(time) == 0, "is 0", repair))
+        checks.append(Check(time, nw.col(time) == 0, "is 0", DROP_LATE))
     if entry is not None:
         late = nw.col(entry) >= nw.col(time)
-        repair = "drop rows without time at risk"
-        checks.append(Check(entry, late, f"is not before {time}", repair))
+        checks.append(Check(entry, late, f"is not before {time}", DROP_LATE))
     if schema[event] != nw.String:
         checks.append(is_missing(event, repair=drop))
     if schema[event].is_numeric():

@@ -317,13 +317,15 @@ def time_faults(rows: Rows, time: str) -> list[Fault]:
     Examples:
         >>> rows = open_rows(pd.DataFrame({"time": [0, 3], "event": [1, 0]}))
         >>> print(time_faults(rows, "time")[0])
-        data: time is 0 in 1 of 2 rows, and 0 has no logarithm; leave out who left on the first \
-day, saying so, or count days from 1
+        data: time is 0 in 1 of 2 rows, and 0 has no logarithm; add 1 to every time, which counts \
+days from 1 and loses nobody; to leave these rows out would lose 1 of 1 events
     """
     faults = []
     if zero := int(np.count_nonzero(rows.time == 0)):
         message = f"{time} is 0 in {zero:,} of {len(rows.time):,} rows, and 0 has no logarithm"
-        repair = "leave out who left on the first day, saying so, or count days from 1"
+        lost = int(np.count_nonzero(rows.event[rows.time == 0]))
+        repair = "add 1 to every time, which counts days from 1 and loses nobody; to leave these "
+        repair += f"rows out would lose {lost:,} of {int(np.count_nonzero(rows.event)):,} events"
         faults.append(Fault("data", time, zero, message, repair))
     if not rows.event.any():
         repair = "follow the patients for longer; a distribution needs events"

@@ -15,6 +15,7 @@ from loyalty_research.errors import Fault
 CODE_EVENT = "code one cause as 1, all else as 0"
 YES = frozenset(("yes", "y", "true", "t", "1", "是"))
 NO = frozenset(("no", "n", "false", "f", "0", "否"))
+DROP_LATE = "drop rows without time at risk"
 _MOST_CODES = 5
 
 
@@ -60,6 +61,32 @@ def repair_codes(column: str, values: Iterable[Any], *, otherwise: str = CODE_EV
     if len(yes) == 1:
         return f"found {told}; give {column} == {yes[0]!r}"
     return f"found {told}; {otherwise}"
+
+
+def repair_late(n_events: int) -> str:
+    """Return what to do with rows that end on the day they start, saying what dropping costs.
+
+    A patient who enters and leaves on day 0 is at risk on that day. Pieces `(entry, time]` hold day
+    0 if everybody who enters on it enters on day -1; a Cox model, a curve and a test then count
+    the events of day 0, and say the same of all other days as before.
+
+    Args:
+        n_events: How many of the rows hold the event.
+
+    Returns:
+        The repair.
+
+    Examples:
+        >>> repair_late(0)
+        'drop rows without time at risk'
+        >>> repair_late(103)
+        '103 of them hold the event: to lose none, let all who enter on day 0 enter on day -1; else \
+drop rows without time at risk'
+    """
+    if not n_events:
+        return DROP_LATE
+    lost = f"{n_events:,} of them hold{'s' if n_events == 1 else ''} the event"
+    return f"{lost}: to lose none, let all who enter on day 0 enter on day -1; else {DROP_LATE}"
 
 
 def _is_code(value: Any) -> bool:

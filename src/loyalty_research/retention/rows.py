@@ -17,7 +17,7 @@ from loyalty_research.data.arguments import as_columns
 from loyalty_research.data.frames import missing_columns, raise_faults
 from loyalty_research.data.lending import collect, to_pandas
 from loyalty_research.errors import Fault
-from loyalty_research.retention.repairs import NO, YES, repair_codes
+from loyalty_research.retention.repairs import NO, YES, repair_codes, repair_late
 
 CENSORED = "censored"
 """The word that means no cause, as a missing value does."""
@@ -82,7 +82,8 @@ def open_rows(
         event: Column that is true or 1 for an event, false or 0 for censoring; with `causes` a
             text, missing or "censored" for censoring.
         causes: The event column names one of several causes.
-        entry: Column with the time from which the row is under observation; may lie before 0.
+        entry: Column with the time from which the row is under observation; may lie before 0, as
+            -1 for rows that are to be at risk on day 0.
         by: Column or columns that name groups.
         strata: Column or columns that name strata.
         weight: Column of case weights, above 0.
@@ -107,7 +108,8 @@ def open_rows(
     groups, layers = as_columns(by), as_columns(strata)
     single = [name for name in (entry, weight, freq, cluster) if name is not None]
     columns = list(dict.fromkeys([time, event, *single, *groups, *layers, *more]))
-    raise_faults(missing_columns(data, columns, table="data"))
+    if not has_columns(data, columns):
+        raise_faults(missing_columns(data, columns, table="data"))
     table = take_columns(data, columns)
     if len(table) == 0:
         empty = Fault("data", "", 0, "the table has no rows", "check the cohort's criteria")
@@ -117,10 +119,11 @@ def open_rows(
     if clock.min() < 0:
         faults.add(time, clock < 0, "is negative", "check which date comes first")
     start = None if entry is None else _whole(table, entry, faults)
+    code, names = _causes(table, event, faults) if causes else _event(table, event, faults)
     if start is not None:
         backward = (start >= clock) & ~faults.rows_of(time) & ~faults.rows_of(str(entry))
-        faults.add(entry, backward, f"is not before {time}", "drop rows without time at risk")
-    code, names = _causes(table, event, faults) if causes else _event(table, event, faults)
+        lost = repair_late(int(np.count_nonzero(backward & (code > 0))))
+        faults.add(entry, backward, f"is not before {time}", lost)
     weights = None if weight is None else _weight(table, weight, faults)
     counts = None if freq is None else _freq(table, freq, faults)
     for name in dict.fromkeys([*groups, *layers, *([cluster] if cluster else []), *more]):
@@ -135,6 +138,25 @@ def open_rows(
         clock, code, names, start, weights, counts, clusters, group, group_table, stratum,
         strata_table, table[list(more)],
     )  # fmt: skip
+
+
+def has_columns(data: Any, columns: Sequence[str]) -> bool:
+    """Say whether this is a pandas frame with these columns, each once.
+
+    Args:
+        data: Any frame.
+        columns: Names of columns.
+
+    Returns:
+        True if it is; what is false is still to be found out.
+
+    Examples:
+        >>> has_columns(pd.DataFrame({"a": [1]}), ["a"]), has_columns(pd.DataFrame(), ["a"])
+        (True, False)
+    """
+    if not isinstance(data, pd.DataFrame) or not data.columns.is_unique:
+        return False
+    return all(name in data.columns for name in columns)
 
 
 def take_columns(data: Any, columns: Sequence[str]) -> pd.DataFrame:
