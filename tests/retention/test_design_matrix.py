@@ -107,6 +107,15 @@ def test_a_formula_makes_products_and_functions():
     np.testing.assert_allclose(numbers, np.column_stack(expected))
 
 
+@pytest.mark.parametrize("dtype", ["int8", "int16", "uint8", "int32"])
+def test_a_square_does_not_overflow_a_narrow_column(dtype):
+    table = pd.DataFrame({"age": np.array([12, 60, 90, 41], dtype)})
+    design, numbers = build_design(table, "age + I(age**2) + I(age**6)")
+    assert numbers[:, 1].tolist() == [144, 3600, 8100, 1681]
+    assert numbers[:, 2].tolist() == [12**6, 60**6, 90**6, 41**6]
+    assert apply_design(design, table).tolist() == numbers.tolist()
+
+
 def test_texts_and_numbers_of_another_type_are_coded_alike():
     arrow = TABLE.assign(sex=TABLE["sex"].astype("string"), age=TABLE["age"].astype("Int64"))
     one, other = (build_design(table, ["sex", "age"]) for table in (TABLE, arrow))

@@ -199,6 +199,9 @@ def _evaluate(formula: str, spec: Any, table: pd.DataFrame) -> Any:
     import formulaic
     from formulaic.errors import DataMismatchWarning, FormulaicError
 
+    # The square of an age of 60 does not fit into one byte, and no error says so.
+    narrow = table.select_dtypes(["int8", "int16", "int32", "uint8", "uint16", "uint32"])
+    table = table.astype(dict.fromkeys(narrow, "int64"))
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("error", DataMismatchWarning)
@@ -341,13 +344,25 @@ def _dependent(design: Design, numbers: np.ndarray) -> list[Fault]:
             f"{term} is determined by the covariates before it",
             "leave it out",
         )
-        for term, is_spare in zip(design.terms, _spare(centred.T @ centred), strict=True)
+        for term, is_spare in zip(design.terms, spare_columns(centred.T @ centred), strict=True)
         if is_spare
     ]
 
 
-def _spare(gram: np.ndarray) -> np.ndarray:
-    """Return which columns of a matrix of sums of products those before them determine."""
+def spare_columns(gram: np.ndarray) -> np.ndarray:
+    """Return which columns of a matrix those before them determine.
+
+    Args:
+        gram: The sums of products of its columns, none of which is 0 throughout.
+
+    Returns:
+        True for each column that adds nothing.
+
+    Examples:
+        >>> x = np.array([[1.0, 0.0, 1.0], [1.0, 1.0, 2.0], [1.0, 2.0, 3.0]])
+        >>> spare_columns(x.T @ x).tolist()
+        [False, False, True]
+    """
     scale = np.sqrt(np.diag(gram))
     gram = gram / np.outer(scale, scale)
     spare = np.zeros(len(gram), bool)
@@ -384,7 +399,7 @@ def refuse_unidentified(terms: Sequence[str], comparable: np.ndarray) -> None:
         for term, does_vary in zip(terms, varies, strict=True)
         if not does_vary
     ]
-    spare = _spare(comparable[np.ix_(varies, varies)])
+    spare = spare_columns(comparable[np.ix_(varies, varies)])
     for term in np.array(terms)[varies][spare]:
         message = f"{term} is determined by the covariates before it in all at risk together"
         faults.append(Fault("data", str(term), 0, message, repair))
