@@ -232,7 +232,61 @@ def test_a_stratum_with_one_group_adds_nothing():
     assert table["statistic"].item() == pytest.approx(
         logrank_test(FOUR, by="arm")["statistic"].item()
     )
-    assert (table["n"].item(), table["method"].item()) == (6, "log-rank, stratified")
+    told = "log-rank, stratified (1 of 2 strata compare nothing)"
+    assert (table["n"].item(), table["method"].item()) == (6, told)
+
+
+def test_strata_of_one_row_are_counted_where_the_method_is_named():
+    single = pd.DataFrame({"time": [1, 7], "event": [1, 0], "arm": [0, 1], "site": ["b", "c"]})
+    data = pd.concat([FOUR.assign(site="a"), single])
+    for test, name in ((logrank_test, "log-rank"), (gehan_test, "Gehan-Wilcoxon")):
+        told = test(data, by="arm", strata="site")["method"].item()
+        assert told == f"{name}, stratified (2 of 3 strata compare nothing)"
+    pair = pairwise_logrank_test(data, by="arm", strata="site")["method"].item()
+    assert pair == "log-rank, stratified (2 of 3 strata compare nothing)"
+
+
+@pytest.mark.parametrize("test", [logrank_test, gehan_test, pairwise_logrank_test])
+def test_strata_that_leave_nothing_to_compare_are_refused_with_the_reason(engine, test):
+    data = engine.make(FOUR.assign(site=range(4)))
+    told = (
+        "arm cannot be compared: at none of 4 events two of its groups are at risk together, in "
+        "none of 4 strata; choose wider strata, or none"
+    )
+    with pytest.raises(DataError, match=told):
+        test(data, by="arm", strata="site")
+
+
+@pytest.mark.parametrize(
+    "test", [logrank_test, gehan_test, pairwise_logrank_test, crossing_curves_test]
+)
+def test_groups_that_are_never_at_risk_together_are_refused_with_the_reason(test):
+    data = pd.DataFrame(
+        {"time": [3, 4, 9, 10], "event": 1, "arm": list("aabb"), "entry": [0, 0, 5, 5]}
+    )
+    told = "at none of 4 events two of its groups are at risk together; look at entry and time"
+    with pytest.raises(DataError, match=told):
+        test(data, by="arm", entry="entry")
+
+
+def test_one_day_on_which_everybody_leaves_compares_nothing():
+    with pytest.raises(DataError, match="at none of 4 events"):
+        logrank_test(FOUR.assign(time=1), by="arm")
+
+
+def test_a_pair_never_at_risk_together_says_so():
+    data = pd.DataFrame(
+        {
+            "time": [3, 4, 9, 10, 3, 10],
+            "event": 1,
+            "arm": list("aabbcc"),
+            "entry": [0, 0, 5, 5, 0, 5],
+        }
+    )
+    table = pairwise_logrank_test(data, by="arm", entry="entry").set_index("contrast")
+    assert table.loc["a vs b", "method"] == "log-rank, never at risk together"
+    assert np.isnan(table.loc["a vs b", "p_value"])
+    assert table.loc["a vs c", "method"] == "log-rank"
 
 
 def test_groups_never_at_risk_together_take_no_degree_of_freedom():
@@ -250,6 +304,7 @@ def test_without_an_event_there_is_no_statistic(test):
     assert np.isnan(table["statistic"].item())
     assert np.isnan(table["p_value"].item())
     assert table["n_events"].item() == 0
+    assert "no event" in table["method"].item()
 
 
 def test_a_group_without_events_is_compared():

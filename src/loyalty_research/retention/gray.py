@@ -19,6 +19,7 @@ from loyalty_research.errors import Fault, UsageError
 from loyalty_research.retention.group_tests import (
     count_event_times,
     quadratic_form,
+    refuse_incomparable,
 )
 
 
@@ -51,12 +52,13 @@ def gray_test(
 
     Returns:
         One row a cause: `cause`, `statistic` (chi-squared), `df`, `p_value`, `n`, `n_events` (of
-        the cause), `method`. Where no two groups can be compared, `df` is 0 and statistic and
-        p-value are missing.
+        the cause), `method`. Where no two groups are at risk together when a cause happens, its
+        `df` is 0 and its statistic and p-value are missing.
 
     Raises:
         UsageError: A `rho` below 0; a column that is asked to mean two things.
-        DataError: One group only, no cause named in any row, and as for `risk_sets`.
+        DataError: One group only, no cause named in any row, no two groups at risk together at any
+            event, and as for `risk_sets`.
 
     Examples:
         >>> data = pd.DataFrame(
@@ -79,6 +81,7 @@ def gray_test(
     if not sets.causes:
         message = f"{event} names no cause in any row"
         raise_faults([Fault("data", event, int(sets.n.sum()), message, "there is nothing to test")])
+    refuse_incomparable(sets, by)
     method = "Gray" + (f" (rho {rho:g})" if rho else "") + (", stratified" if strata else "")
     parts = [slice(*ends) for ends in zip(sets.first, [*sets.first[1:], None], strict=True)]
     rows = []

@@ -44,6 +44,7 @@ class EventTimes:
         groups: One row a group, with the grouping columns.
         causes: Names of the causes; `("event",)` where there is only one.
         stratified: Whether strata were named.
+        n_strata: How many strata there are, those without an event included.
     """
 
     at_risk: np.ndarray
@@ -53,6 +54,7 @@ class EventTimes:
     groups: pd.DataFrame
     causes: tuple[str, ...]
     stratified: bool
+    n_strata: int = 1
 
 
 def logrank_test(
@@ -92,12 +94,14 @@ def logrank_test(
 
     Returns:
         One row: `statistic` (chi-squared), `df`, `p_value`, `n`, `n_events`, `method`. `df` is the
-        number of groups less one, and less still if some are never at risk together; where no two
-        are, it is 0 and statistic and p-value are missing.
+        number of groups less one, and less still if some are never at risk together. Without an
+        event statistic and p-value are missing. `method` counts the strata that compare nothing,
+        such as those of one row.
 
     Raises:
         UsageError: A power below 0; a column that is asked to mean two things.
-        DataError: One group only, and as for `risk_sets`.
+        DataError: One group only; events, but no two groups at risk together at any of them; and
+            as for `risk_sets`.
 
     Examples:
         >>> data = pd.DataFrame({"time": [1, 2, 3, 4], "event": [1, 1, 1, 1], "arm": [0, 0, 1, 1]})
@@ -109,6 +113,7 @@ def logrank_test(
     sets = count_event_times(
         data, by=by, strata=strata, time=time, event=event, entry=entry, freq=freq
     )
+    refuse_incomparable(sets, by)
     score, variance = _score(sets, _fleming_harrington(sets, *powers))
     statistic, df = quadratic_form(score, variance, variance != 0)
     return _table(statistic, df, sets, _named(_method(*powers), sets))
@@ -155,6 +160,7 @@ def gehan_test(
     sets = count_event_times(
         data, by=by, strata=strata, time=time, event=event, entry=entry, freq=freq
     )
+    refuse_incomparable(sets, by)
     score, variance = _score(sets, sets.at_risk.sum(axis=1))
     statistic, df = quadratic_form(score, variance, variance != 0)
     return _table(statistic, df, sets, _named("Gehan-Wilcoxon", sets))
@@ -236,7 +242,8 @@ def pairwise_logrank_test(
 
     Returns:
         One row a pair: `contrast` (the two groups' names), `statistic`, `df`, `p_value`, `n`,
-        `n_events`, `method`, `p_adjusted`.
+        `n_events`, `method`, `p_adjusted`. Where the two are never at risk together when an event
+        happens, statistic and p-values are missing and `method` says so.
 
     Raises:
         UsageError: As for `logrank_test`.
@@ -254,11 +261,13 @@ def pairwise_logrank_test(
     sets = count_event_times(
         data, by=by, strata=strata, time=time, event=event, entry=entry, freq=freq
     )
+    refuse_incomparable(sets, by)
     names = [", ".join(map(str, row)) for row in sets.groups.itertuples(index=False)]
-    method, parts = _named(_method(*powers), sets), []
+    parts = []
     for one, other in itertools.combinations(range(len(names)), 2):
         pair = _only(sets, [one, other])
         score, variance = _score(pair, _fleming_harrington(pair, *powers))
+        method = _named(_method(*powers), pair)
         row = _table(*quadratic_form(score, variance, variance != 0), pair, method)
         row.insert(0, "contrast", f"{names[one]} vs {names[other]}")
         parts.append(row)
@@ -316,11 +325,12 @@ def crossing_curves_test(
         message = f"{', '.join(as_columns(by))} names {len(sets.groups)} groups, not 2"
         repair = "choose two, or compare all by logrank_test"
         raise_faults([Fault("data", as_columns(by)[0], len(sets.groups), message, repair)])
+    refuse_incomparable(sets, by)
     steps, spread = _steps(sets, _fleming_harrington(sets, *powers))
     total = float(np.sqrt(spread.sum()))
     largest = float(np.abs(steps[:, 0].cumsum()).max(initial=0))
     statistic = largest / total if total > 0 else float("nan")
-    table = _table(statistic, 1, sets, f"supremum of {_method(*powers)}")
+    table = _table(statistic, 1, sets, _named(f"supremum of {_method(*powers)}", sets))
     return table.assign(df=pd.array([None], dtype="Int64"), p_value=supremum_p_value(statistic))
 
 
@@ -379,6 +389,47 @@ def count_event_times(
         message = f"{', '.join(groups) or 'by'} names one group only"
         raise_faults([Fault("data", "".join(groups[:1]), 1, message, "compare two or more")])
     return _event_times(compress(rows), stratified=bool(layers))
+
+
+def refuse_incomparable(sets: EventTimes, by: str | Sequence[str]) -> None:
+    """Refuse groups of which no two are at risk together at any event, so that nothing compares.
+
+    Strata of one patient, or strata that are the groups over again, are the usual reasons. Without
+    any event there is nothing to refuse: the number of events says so.
+
+    Args:
+        sets: The counts.
+        by: What names the groups, for the message.
+
+    Raises:
+        DataError: There are events, and nothing to compare at any of them.
+
+    Examples:
+        >>> data = pd.DataFrame({"time": [1, 2], "event": 1, "arm": ["a", "b"], "site": [1, 2]})
+        >>> refuse_incomparable(count_event_times(data, by="arm", strata="site"), "arm")
+        Traceback (most recent call last):
+        ...
+        loyalty_research.errors.DataError: 1 fault in the data:
+          data: arm cannot be compared: at none of 2 events two of its groups are at risk \
+together, in none of 2 strata; choose wider strata, or none
+    """
+    n_events = int(sets.events.sum())
+    if not n_events or _is_comparison(sets).any():
+        return
+    name = ", ".join(as_columns(by))
+    message = f"{name} cannot be compared: at none of {n_events:,} events two of its groups "
+    message += "are at risk together"
+    message += f", in none of {sets.n_strata:,} strata" if sets.stratified else ""
+    repair = (
+        "choose wider strata, or none" if sets.stratified else "look at entry and time by group"
+    )
+    raise_faults([Fault("data", as_columns(by)[0], n_events, message, repair)])
+
+
+def _is_comparison(sets: EventTimes) -> np.ndarray:
+    """Return for each event time whether two groups are at risk and not all of them leave."""
+    had, total = sets.events.sum(axis=(1, 2)), sets.at_risk.sum(axis=1)
+    return np.asarray((np.count_nonzero(sets.at_risk, axis=1) > 1) & (had < total))
 
 
 def quadratic_form(
@@ -459,7 +510,14 @@ def _method(rho: float, gamma: float) -> str:
 
 
 def _named(method: str, sets: EventTimes) -> str:
-    return f"{method}, stratified" if sets.stratified else method
+    if not sets.events.any():
+        return f"{method}, no event"
+    compares = np.logical_or.reduceat(_is_comparison(sets), sets.first)
+    if not sets.stratified:
+        return method if compares.any() else f"{method}, never at risk together"
+    silent = sets.n_strata - int(compares.sum())
+    told = f" ({silent:,} of {sets.n_strata:,} strata compare nothing)" if silent else ""
+    return f"{method}, stratified{told}"
 
 
 def _event_times(rows: Rows, *, stratified: bool) -> EventTimes:
@@ -482,7 +540,7 @@ def _event_times(rows: Rows, *, stratified: bool) -> EventTimes:
     n = _count(rows.group, size, n_groups)
     return EventTimes(
         at_risk, events.reshape(len(grid), n_groups, n_causes), first, n, rows.groups,
-        rows.causes, stratified,
+        rows.causes, stratified, len(rows.strata),
     )  # fmt: skip
 
 
@@ -547,7 +605,7 @@ def _only(sets: EventTimes, chosen: list[int]) -> EventTimes:
     first = np.flatnonzero(np.diff(stratum.cumsum()[kept], prepend=0))
     return EventTimes(
         sets.at_risk[kept][:, chosen], events[kept], first, sets.n[chosen],
-        sets.groups.iloc[chosen], sets.causes, sets.stratified,
+        sets.groups.iloc[chosen], sets.causes, sets.stratified, sets.n_strata,
     )  # fmt: skip
 
 
