@@ -127,6 +127,29 @@ def test_the_method_says_what_was_done(published):
     assert method(cluster="family") == "Cox, Efron ties, robust error by cluster"
 
 
+def test_strata_that_tell_nothing_are_counted_where_the_method_is_named():
+    data = pd.DataFrame(
+        {
+            "time": [1, 2, 3, 4, 5, 6, 7],
+            "event": [1, 1, 0, 1, 1, 0, 0],
+            "x": [2, 1, 3, 0, 1, 2, 1],
+            # Site b has one row, site c no event.
+            "site": list("aaaabcc"),
+        }
+    )
+    table = cox_regression(data, covariates=["x"], strata="site")
+    assert table["method"].item() == "Cox, Efron ties, stratified (2 of 3 strata tell nothing)"
+    alone = cox_regression(data.head(4), covariates=["x"])
+    assert table["estimate"].item() == pytest.approx(alone["estimate"].item(), rel=1e-9)
+
+
+def test_strata_of_one_row_each_leave_nothing_to_compare():
+    data = pd.DataFrame({"time": [1, 2, 3], "event": 1, "x": [2, 1, 3], "site": list("abc")})
+    told = "x is the same in all who are at risk together; leave it out or choose other strata"
+    with pytest.raises(DataError, match=told):
+        cox_regression(data, covariates=["x"], strata="site")
+
+
 # --- published numbers ----------------------------------------------------------------------------
 
 

@@ -4,6 +4,7 @@ from loyalty_research.retention.bands import retention_band
 from loyalty_research.retention.calibration import calibration
 from loyalty_research.retention.cause_specific import cause_specific_regression
 from loyalty_research.retention.causes import derive_causes
+from loyalty_research.retention.clusters import check_clusters
 from loyalty_research.retention.concordance import concordance
 from loyalty_research.retention.conditional import conditional_retention
 from loyalty_research.retention.continuity import continuity_summary, derive_continuity
@@ -127,6 +128,7 @@ __all__ = [  # noqa: RUF022 - the order of the flow
     "check_proportional_hazards_1994",
     "schoenfeld_over_time",
     "check_cox",
+    "check_clusters",
     "predict_risk",
     "predict_retention",
     "adjusted_retention",

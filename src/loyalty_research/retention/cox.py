@@ -85,7 +85,7 @@ def cox_regression(data: Any, *, covariates: Sequence[str] | str, **settings: An
 
     Returns:
         One row a term: `term`, `estimate`, `std_error`, `conf_low`, `conf_high`, `conf_level`,
-        `p_value`, `n`, `n_events`, `scale`, `method`.
+        `p_value`, `n`, `n_events`, `scale`, `method`, which counts the strata that tell nothing.
 
     Raises:
         UsageError: As for `fit_cox`.
@@ -131,7 +131,8 @@ def fit_cox(
         strata: Column or columns; each stratum has a baseline hazard of its own.
         weight: Column of case weights above 0.
         freq: Column of whole numbers from 1: how many patients the row stands for.
-        cluster: Column that names what is independent, such as the patient or the clinic.
+        cluster: Column that names what is independent, such as the patient or the clinic;
+            `check_cox` and `check_clusters` say whether these are enough.
         offset: Column added to the linear predictor with coefficient 1.
         ties: "efron", "breslow" or "exact" (the discrete model of Cox 1972; slow for many ties,
             and without case weights or clusters).
@@ -282,10 +283,35 @@ def estimates_table(
 
 def _method(ties: str, rows: Rows) -> str:
     words = f"Cox, {ties.capitalize() if ties != 'exact' else ties} ties"
-    words += ", stratified" if len(rows.strata) > 1 else ""
+    words += _stratified(rows) if len(rows.strata) > 1 else ""
     if rows.cluster is not None:
         return f"{words}, robust error by cluster"
     return f"{words}, robust error" if rows.weight is not None else words
+
+
+def _stratified(rows: Rows) -> str:
+    silent, n_strata = int(silent_strata(rows).sum()), len(rows.strata)
+    told = f" ({silent:,} of {n_strata:,} strata tell nothing)" if silent else ""
+    return f", stratified{told}"
+
+
+def silent_strata(rows: Rows) -> np.ndarray:
+    """Return for each stratum whether it has no event or one patient only, and so tells nothing.
+
+    Args:
+        rows: The rows.
+
+    Returns:
+        True or false, in the order of `rows.strata`.
+
+    Examples:
+        >>> data = pd.DataFrame({"time": [1, 2, 3], "event": [1, 1, 0], "site": ["a", "a", "b"]})
+        >>> silent_strata(open_rows(data, strata="site")).tolist()
+        [False, True]
+    """
+    n_rows = np.bincount(rows.stratum, rows.freq, len(rows.strata))
+    n_events = np.bincount(rows.stratum, rows.event > 0, len(rows.strata))
+    return (n_rows < 2) | (n_events == 0)
 
 
 def _row_faults(rows: Rows, event: str, cluster: str | None, offset: str | None) -> list[Fault]:

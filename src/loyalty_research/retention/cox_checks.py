@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from loyalty_research.data.arguments import check_whole
-from loyalty_research.retention.cox import CoxModel, fit_cox
+from loyalty_research.retention.clusters import judge_clusters
+from loyalty_research.retention.cox import CoxModel, fit_cox, silent_strata
 from loyalty_research.retention.cox_likelihood import MOST_STEPS, score_residuals
 from loyalty_research.retention.design_matrix import Design, SeparationError, apply_design
 from loyalty_research.retention.rows import Rows
@@ -17,7 +18,10 @@ from loyalty_research.retention.rows import Rows
 MOST_INFLATION = 10.0
 """Variance inflation that textbooks call too much (Marquardt, Technometrics 1970;12:591)."""
 
-_NAMES = ("events per variable", "separation", "convergence", "collinearity", "strata", "influence")
+_NAMES = (
+    *("events per variable", "separation", "convergence", "collinearity", "strata", "influence"),
+    "clusters",  # only where a cluster was named, and so the last
+)
 _GATING = ("separation", "convergence")
 
 
@@ -40,6 +44,7 @@ def check_cox(
     - influence: by how many standard errors the model moves, at most, without one patient (or
       cluster), by the first-order change of each coefficient (Cain and Lange, Biometrics
       1984;40:493); to be looked at, not passed
+    - clusters, with `cluster` only: how many, as `check_clusters` judges them
 
     Whether hazard ratios stay the same is `check_proportional_hazards`.
 
@@ -76,6 +81,8 @@ def check_cox(
         _strata(model.rows),
         _influence(model),
     ]
+    if model.rows.cluster is not None:
+        found.append(judge_clusters(int(model.rows.cluster.max()) + 1))
     return _table(found)
 
 
@@ -86,13 +93,14 @@ def _table(found: Sequence[_Found]) -> pd.DataFrame:
     table = pd.DataFrame(found, columns=["statistic", "threshold", "passed", "message"])
     # A check that only informs has no answer, which is neither true nor false.
     passed = table["passed"].astype(object).where(table["passed"].notna(), None)
-    table = table.assign(check=_NAMES, gating=[name in _GATING for name in _NAMES], passed=passed)
+    names = _NAMES[: len(table)]
+    table = table.assign(check=names, gating=[name in _GATING for name in names], passed=passed)
     return table[["check", "statistic", "threshold", "passed", "gating", "message"]]
 
 
 def _separated(terms: Sequence[str]) -> list[_Found]:
     words = "not known where a term has no finite estimate"
-    found: list[_Found] = [(np.nan, np.nan, None, words) for _ in _NAMES]
+    found: list[_Found] = [(np.nan, np.nan, None, words) for _ in _NAMES[:-1]]
     named = f"{', '.join(terms)} without a finite estimate; leave out or join levels"
     found[_NAMES.index("separation")] = (float(len(terms)), 0.0, False, named)
     return found
@@ -138,10 +146,7 @@ def _inflation(correlation: np.ndarray, own: Sequence[int]) -> float:
 
 
 def _strata(rows: Rows) -> _Found:
-    n_strata = len(rows.strata)
-    n_rows = np.bincount(rows.stratum, rows.freq, n_strata)
-    n_events = np.bincount(rows.stratum, rows.event > 0, n_strata)
-    silent = int(((n_rows < 2) | (n_events == 0)).sum())
+    n_strata, silent = len(rows.strata), int(silent_strata(rows).sum())
     words = f"{silent:,} of {n_strata:,} strata have no event or one row, and tell nothing"
     words = words if rows.strata.shape[1] else "there are no strata"
     return float(silent), 0.0, silent == 0, words

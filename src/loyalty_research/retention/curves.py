@@ -53,7 +53,8 @@ def kaplan_meier(
             `survfit(robust=TRUE)`, which takes the weights as given.
         freq: Column of whole numbers from 1: how many patients a row stands for, exactly as if the
             row were repeated.
-        cluster: Column that names the cluster; the robust variance is summed over clusters.
+        cluster: Column that names the cluster; the robust variance is summed over clusters, of
+            which `check_clusters` says whether they are enough.
         times: Report the curve at these times only: estimate and interval are those of the last
             step at or before, the counts are those of the time itself.
         conf_level: Coverage of the pointwise interval.

@@ -72,7 +72,8 @@ def mean_cumulative_count(
         by: Column or columns that name groups.
         weight: Column of case weights above 0.
         freq: Column of whole numbers from 1: how many patients the row stands for.
-        cluster: Column with larger units than the patient, for the variance.
+        cluster: Column with larger units than the patient, for the variance; `check_clusters` says
+            whether they are enough.
         times: Report the curve at these times only: estimate and interval are those of the last
             step at or before, the counts are those of the time itself.
         conf_level: Coverage of the pointwise interval.

@@ -62,7 +62,8 @@ def recurrent_regression(
         model: `"andersen-gill"`, `"pwp-total"` or `"pwp-gap"`.
         strata: Column or columns; each stratum has baselines of its own.
         weight: Column of case weights above 0.
-        cluster: Column with larger units than the patient, for the variance.
+        cluster: Column with larger units than the patient, for the variance; `check_clusters` says
+            whether they are enough.
         ties: `"efron"` or `"breslow"`.
         conf_level: Coverage of the intervals.
 
