@@ -586,7 +586,9 @@ def test_strata_without_events_or_of_one_row_say_nothing(published):
     alone = data.iloc[:5].assign(site=[90, 91, 91, 91, 92], event=[1, 0, 0, 0, 0])
     one = cox_regression(data, covariates=["x", "z"], strata="site")
     more = cox_regression(pd.concat([data, alone]), covariates=["x", "z"], strata="site")
-    same(more.drop(columns=["n", "n_events"]), one.drop(columns=["n", "n_events"]))
+    # What differs is how many rows there are, and how many strata are told to say nothing.
+    told = ["n", "n_events", "method"]
+    same(more.drop(columns=told), one.drop(columns=told))
 
 
 def test_a_constant_offset_moves_the_baseline_only(published):
