@@ -67,6 +67,23 @@ class DataError(LoyaltyError):
         return error
 
 
+class DesignError(DataError):
+    """The data cannot answer the question in the way it was asked; `guard` names the reason.
+
+    Every such refusal says which call would work. It may be overridden, with a reason that every
+    result then carries: `override={error.guard: "reason"}`.
+
+    Examples:
+        >>> fault = Fault("data", "arm", 3, "arm is set after time zero in 3 rows", "use a landmark")
+        >>> DesignError("immortal time", fault).guard
+        'immortal time'
+    """
+
+    def __init__(self, guard: str, fault: Fault):
+        super().__init__([fault])
+        self.guard = guard
+
+
 class DisclosureError(LoyaltyError):
     """A finished report shows an identifier or a small count and is held back."""
 

@@ -1,0 +1,132 @@
+"""An effect in words: one plain sentence, and what a notebook shows of it."""
+
+from __future__ import annotations
+
+import html
+import math
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+if TYPE_CHECKING:
+    from loyalty_research.effects.effect import Effect
+
+SHARES = ("risk difference", "share", "probability", "difference in shares")
+"""Scales that read as percentage points."""
+
+RATIOS = ("risk ratio", "rate ratio", "odds ratio", "hazard ratio", "ratio of means")
+
+
+def effect_sentence(effect: Effect, *, audience: str) -> str:
+    """Return the headline in one plain sentence.
+
+    Args:
+        effect: The effect.
+        audience: "internal" labels a withheld estimate, "publish" leaves its numbers out.
+
+    Returns:
+        The sentence.
+
+    Examples:
+        >>> from loyalty_research.effects import risk_difference
+        >>> data = pd.DataFrame({"arm": [0, 0, 1, 1], "came": [0, 1, 1, 1]})
+        >>> effect_sentence(risk_difference(data, arm="arm", outcome="came"), audience="publish")
+        'Risk difference in came: withheld, because a check failed (assignment).'
+    """
+    facts, head = effect.facts, effect.headline
+    what = f"{facts.measure[:1].upper()}{facts.measure[1:]} in {facts.outcome}"
+    if effect.withheld and audience == "publish":
+        return f"{what}: withheld, because a check failed ({', '.join(effect.failed)})."
+    start = f"{what}, {facts.arms[1]} against {facts.arms[0]}: {_estimate(head, facts.unit)}"
+    parts = [start, _levels(effect), _size(effect)]
+    sentence = "; ".join(part for part in parts if part) + "."
+    if not facts.causal:
+        sentence += " This is an association, not an effect."
+    if effect.withheld:
+        sentence += f" Not to be relied on: a check failed ({', '.join(effect.failed)})."
+    return sentence
+
+
+def effect_html(effect: Effect) -> str:
+    """Return what a notebook shows: the sentence, the estimates, the checks, the estimand.
+
+    Args:
+        effect: The effect.
+
+    Returns:
+        HTML; every text of the data is escaped.
+
+    Examples:
+        >>> from loyalty_research.effects import mean_difference
+        >>> data = pd.DataFrame({"arm": [0, 0, 1, 1], "score": [1.0, 2.0, 4.0, 5.0]})
+        >>> "<table" in effect_html(mean_difference(data, arm="arm", outcome="score"))
+        True
+    """
+    numbers = effect.estimates.map(_cell)
+    marks = {True: "passed", False: "failed", None: "for information"}
+    checks = effect.checks.assign(
+        passed=[marks[None if pd.isna(one) else bool(one)] for one in effect.checks["passed"]],
+        gating=effect.checks["gating"].map({True: "withholds", False: ""}),
+    ).map(_cell)
+    facts = effect.facts
+    told = [("Estimand", facts.estimand), ("Design", facts.design), ("Variance", facts.variance)]
+    told += [(f"Overridden: {name}", reason) for name, reason in facts.overrides.items()]
+    lines = "".join(f"<dt>{html.escape(k)}</dt><dd>{html.escape(v)}</dd>" for k, v in told)
+    sentence = html.escape(effect_sentence(effect, audience="internal"))
+    return (
+        f"<p><strong>{sentence}</strong></p>{numbers.to_html(index=False, border=0)}"
+        f"<p>Checks before the estimate</p>{checks.to_html(index=False, border=0)}<dl>{lines}</dl>"
+    )
+
+
+def _estimate(head: dict[str, Any], unit: str) -> str:
+    scale = str(head["scale"])
+    if scale in SHARES:
+        numbers = [100 * float(head[name]) for name in ("estimate", "conf_low", "conf_high")]
+        suffix, texts = " percentage points", _alike(numbers)
+    else:
+        numbers = [float(head[name]) for name in ("estimate", "conf_low", "conf_high")]
+        suffix = "" if scale in RATIOS or not unit else f" {unit}"
+        texts = [f"{number:.2f}" for number in numbers] if scale in RATIOS else _alike(numbers)
+    if math.isnan(numbers[0]):
+        return "not known"
+    level = f"{100 * float(head['conf_level']):g} % interval"
+    inside = "no interval" if math.isnan(numbers[1]) else f"{level} {texts[1]} to {texts[2]}"
+    return f"{texts[0]}{suffix} ({inside})"
+
+
+def _alike(numbers: list[float]) -> list[str]:
+    """Return numbers with as many decimals as show the interval's width to two digits or so."""
+    finite = [abs(number) for number in numbers if math.isfinite(number)]
+    spread = max(finite, default=0.0) - min(numbers) if finite else 0.0
+    if not math.isfinite(spread) or spread <= 0:
+        spread = max(finite, default=1.0) or 1.0
+    digits = min(max(2 - math.ceil(math.log10(spread)), 0), 6)
+    digits = max(digits, 1) if spread < 100 else digits
+    return [f"{number:.{digits}f}" for number in numbers]
+
+
+def _levels(effect: Effect) -> str:
+    facts = effect.facts
+    if set(facts.levels) != {0, 1}:
+        return ""
+    treated, control = facts.levels[1], facts.levels[0]
+    if facts.n_events is not None and max(abs(treated), abs(control)) <= 1 and not facts.unit:
+        return f"levels {100 * treated:.1f} % and {100 * control:.1f} %"
+    unit = f" {facts.unit}" if facts.unit else ""
+    return f"levels {treated:.3g} and {control:.3g}{unit}"
+
+
+def _size(effect: Effect) -> str:
+    n = effect.facts.n
+    words = f"{n:,} {effect.facts.more.get('rows_are', 'patients')}"
+    clusters = effect.facts.n_clusters
+    return words if clusters is None else f"{words} in {clusters:,} clusters"
+
+
+def _cell(value: Any) -> str:
+    if value is None or (pd.api.types.is_scalar(value) and pd.isna(value)):
+        return "–"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from loyalty_research.effects.arms import completeness_check, open_arms, refuse_unclustered
+from loyalty_research.effects.guards import open_guards
+from loyalty_research.errors import DataError, DesignError, UsageError
+
+EIGHT = pd.DataFrame(
+    {
+        "arm": [0, 0, 0, 0, 1, 1, 1, 1],
+        "came": [0, 1, None, 0, 1, 1, 0, 1],
+        "age": [50, 61, 72, 43, 54, 65, 76, 47],
+        "sex": ["f", "m", "f", "m", "f", "m", "m", "f"],
+        "clinic": list("aabbccdd"),
+        "years": [1.0, 2, 1, 2, 1, 2, 1, 2],
+    }
+)
+NAMES = {"arm": "arm", "outcome": "came"}
+
+
+def test_rows_without_an_outcome_are_left_out_and_counted_by_arm():
+    rows = open_arms(EIGHT, **NAMES, cluster="clinic", exposure="years", covariates=["age", "sex"])
+    assert rows.n == 7
+    assert rows.n_missing == {0: 1, 1: 0}
+    assert rows.sizes() == (3, 4)
+    assert rows.means() == pytest.approx({0: 1 / 3, 1: 3 / 4})
+    assert rows.n_clusters == 4
+    assert rows.cluster.tolist() == [0, 0, 1, 2, 2, 3, 3]
+    assert rows.exposure.tolist() == [1, 2, 2, 1, 2, 1, 2]
+    assert rows.design.terms == ["age", "sex[m]"]
+    assert rows.x[0].tolist() == [50, 0]
+
+
+def test_every_engine_gives_the_same_rows(engine):
+    rows = open_arms(engine.make(EIGHT), **NAMES, covariates=["age"])
+    assert rows.means() == pytest.approx({0: 1 / 3, 1: 3 / 4})
+    assert sorted(rows.x[:, 0]) == [43, 47, 50, 54, 61, 65, 76]
+
+
+@pytest.mark.parametrize("values", [[False] * 4 + [True] * 4, [0.0] * 4 + [1.0] * 4])
+def test_an_arm_may_be_a_truth_or_a_number(values):
+    assert open_arms(EIGHT.assign(arm=values), **NAMES).sizes() == (3, 4)
+
+
+def test_all_faults_are_told_at_once_and_no_value_is_quoted():
+    data = EIGHT.assign(
+        arm=["no"] * 4 + ["yes"] * 4, came=[0, 1, 2, 0, 1, 1, 0, 1], age=[None] + [50] * 7,
+        years=[0.0] + [1] * 7,
+    )  # fmt: skip
+    with pytest.raises(DataError) as caught:
+        open_arms(data, **NAMES, kind="binary", covariates=["age"], exposure="years")
+    assert [str(fault) for fault in caught.value.faults] == [
+        "data: arm is 'no' or 'yes', not 0 or 1; code the programme as 1, the comparison as 0",
+        "data: came is 0 or 1 or 2, not 0 or 1; code the event as 1, all else as 0",
+        "data: age is missing in 1 of 8 rows; drop these rows, saying how many, or find the value",
+        "data: years is not above 0 in 1 of 8 rows; leave out rows without time under observation",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changed", "kind", "match"),
+    [
+        ({"arm": 1}, "number", "no row of arm 0, the comparison, has a known came"),
+        ({"came": [None] * 4 + [1] * 4}, "number", "no row of arm 0"),
+        ({"arm": [None, 0, 0, 0, 1, 1, 1, 1]}, "number", "arm is missing in 1 of 8 rows"),
+        ({"arm": [0, 0, 0, 0, 2, 2, 2, 2]}, "number", "arm is 0 or 2, not 0 or 1"),
+        ({"came": [np.inf] + [1] * 7}, "number", "came is infinite in 1 of 8 rows"),
+        ({"came": list("ababab") + ["a"] * 2}, "number", "came is 'a' or 'b', not a number"),
+        ({"came": [0.5, -1] + [1] * 6}, "count", "came is no count in 2 of 8 rows"),
+        ({"years": pd.to_datetime(["2024-01-01"] * 8)}, "number", "years is datetime64.*no"),
+    ],
+)
+def test_bad_values_are_refused(changed, kind, match):
+    with pytest.raises(DataError, match=match):
+        open_arms(EIGHT.assign(**changed), **NAMES, kind=kind, exposure="years")
+
+
+def test_columns_that_are_not_there_are_named():
+    with pytest.raises(DataError, match=r"column cme is missing; did you mean came\?"):
+        open_arms(EIGHT, arm="arm", outcome="cme")
+    with pytest.raises(DataError, match="the table has no rows"):
+        open_arms(EIGHT.iloc[:0], **NAMES)
+    with pytest.raises(UsageError, match="kind='ratio' is not known"):
+        open_arms(EIGHT, **NAMES, kind="ratio")
+
+
+def test_the_outcome_has_to_be_known_alike_in_both_arms():
+    check = completeness_check(open_arms(EIGHT, **NAMES), outcome="came")
+    assert (check.passed, check.gating, check.statistic) == (False, True, 0.25)
+    assert "known of 100.0 % with and 75.0 % without" in check.message
+    full = open_arms(EIGHT.assign(came=1.0), **NAMES)
+    assert completeness_check(full, outcome="came").passed
+
+
+def test_clinics_assigned_whole_need_a_cluster():
+    rows = open_arms(EIGHT, **NAMES)
+    with pytest.raises(DesignError, match=r"each of 4 clusters.*cluster='clinic'") as caught:
+        refuse_unclustered(open_guards(["clusters"], override=None), EIGHT, rows, arm="arm")
+    assert caught.value.guard == "clusters"
+
+
+def test_clinics_with_both_arms_need_none():
+    mixed = EIGHT.assign(clinic=list("abababab"))
+    guards = open_guards(["clusters"], override=None)
+    refuse_unclustered(guards, mixed, open_arms(mixed, **NAMES), arm="arm")
+    assert guards.checks[0].passed
+
+
+def test_a_clinic_of_one_patient_each_is_no_sign_of_clusters():
+    single = EIGHT.assign(clinic=range(8))
+    guards = open_guards(["clusters"], override=None)
+    refuse_unclustered(guards, single, open_arms(single, **NAMES), arm="arm")
+    assert guards.checks[0].passed
