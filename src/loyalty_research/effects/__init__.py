@@ -1,7 +1,34 @@
 """What a programme changed: one module a design, checks before estimates, one shape of result."""
 
 from loyalty_research.effects.effect import Effect, Facts
+from loyalty_research.effects.planning import detectable_share, power, sample_size
+from loyalty_research.effects.planning_core import cluster_design_effect
+from loyalty_research.effects.planning_means import (
+    detectable_mean_difference,
+    power_means,
+    repeated_measures_factor,
+    sample_size_means,
+)
+from loyalty_research.effects.planning_rates import (
+    detectable_rate_ratio,
+    power_rates,
+    sample_size_rates,
+)
+from loyalty_research.effects.planning_series import interrupted_series_power
+from loyalty_research.effects.planning_survival import (
+    detectable_hazard_ratio,
+    power_survival,
+    sample_size_survival,
+    share_with_event,
+)
 from loyalty_research.effects.randomised import mean_difference, risk_difference, risk_ratio
+from loyalty_research.effects.roll_out import (
+    compare_roll_outs,
+    detectable_by_roll_out,
+    difference_in_differences_power,
+    roll_out_power,
+    roll_out_schedule,
+)
 
 __all__ = [  # noqa: RUF022 - the order of the flow
     "Effect",
@@ -9,4 +36,25 @@ __all__ = [  # noqa: RUF022 - the order of the flow
     "risk_difference",
     "risk_ratio",
     "mean_difference",
+    "sample_size",
+    "power",
+    "detectable_share",
+    "sample_size_means",
+    "power_means",
+    "detectable_mean_difference",
+    "repeated_measures_factor",
+    "sample_size_rates",
+    "power_rates",
+    "detectable_rate_ratio",
+    "sample_size_survival",
+    "power_survival",
+    "detectable_hazard_ratio",
+    "share_with_event",
+    "cluster_design_effect",
+    "roll_out_schedule",
+    "roll_out_power",
+    "detectable_by_roll_out",
+    "compare_roll_outs",
+    "difference_in_differences_power",
+    "interrupted_series_power",
 ]
