@@ -50,6 +50,7 @@ class Facts:
         arms: What arm 0 and arm 1 are called.
         levels: The outcome's level in each arm, by arm, on the outcome's own scale.
         n: Rows used.
+        sizes: Rows of each arm, by arm; empty where arms have none of their own.
         n_events: Rows with the event, or events; None where the outcome is a number.
         n_clusters: Independent clusters; None where rows are independent.
         effective_n: Effective sample size of each arm, by arm; empty where rows count alike.
@@ -73,6 +74,7 @@ class Facts:
     causal: bool = True
     arms: tuple[str, str] = ("control", "programme")
     levels: Mapping[int, float] = field(default_factory=dict)
+    sizes: Mapping[int, int] = field(default_factory=dict)
     n_events: int | None = None
     n_clusters: int | None = None
     effective_n: Mapping[int, float] = field(default_factory=dict)
@@ -200,7 +202,12 @@ class Effect:
             (3.0, 1.5, 4.5, True)
         """
         flat = dataclasses.asdict(self.facts)
-        by_arm = {"levels": "level", "effective_n": "effective_n", "n_missing": "n_missing"}
+        by_arm = {
+            "levels": "level",
+            "sizes": "n",
+            "effective_n": "effective_n",
+            "n_missing": "n_missing",
+        }
         for name, stem in by_arm.items():
             flat |= {f"{stem}_{arm}": value for arm, value in flat.pop(name).items()}
         flat["arms"] = " vs ".join(reversed(self.facts.arms))
