@@ -56,6 +56,17 @@ def test_every_missing_column_is_a_fault_with_the_nearest_name(engine):
     ]
 
 
+def test_names_are_not_alike_by_their_ending_alone():
+    table = pd.DataFrame({"visit_id": [1], "birth_date": [1]})
+    with pytest.raises(DataError) as refused:
+        require_columns(table, ["staff_id", "death_date", "visits_id"], table="visits")
+    assert [str(fault) for fault in refused.value.faults] == [
+        "visits: column staff_id is missing; add it or name the column that holds it",
+        "visits: column death_date is missing; add it or name the column that holds it",
+        "visits: column visits_id is missing; did you mean visit_id?",
+    ]
+
+
 def test_types_of_all_tables_are_checked_at_once():
     visits = pd.DataFrame({"patient_id": ["a"], "visit_date": ["2024-01-01"]})
     patients = pd.DataFrame({"patient_id": [1], "death_date": [2024]})

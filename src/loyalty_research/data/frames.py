@@ -99,12 +99,25 @@ def missing_columns(frame: Any, columns: Iterable[str], *, table: str) -> list[F
     faults = []
     for column in dict.fromkeys(columns):
         if column not in there:
-            near = difflib.get_close_matches(column, there, n=1)
-            repair = (
-                f"did you mean {near[0]}?" if near else "add it or name the column that holds it"
-            )
+            near = _nearest(column, there)
+            repair = f"did you mean {near}?" if near else "add it or name the column that holds it"
             faults.append(Fault(table, column, 0, f"column {column} is missing", repair))
     return faults
+
+
+def _nearest(column: str, there: Sequence[str]) -> str | None:
+    """Return the name that is most like a column's, or None.
+
+    Endings that say what kind of column it is, such as _id or _date, make no two names alike:
+    staff_id is not meant by visit_id.
+    """
+    stem, _, ending = column.rpartition("_")
+    for near in difflib.get_close_matches(column, there, n=len(there) or 1):
+        other, _, kind = near.rpartition("_")
+        same_kind = bool(stem and other) and kind == ending
+        if not same_kind or difflib.SequenceMatcher(None, stem, other).ratio() >= 0.6:
+            return near
+    return None
 
 
 def open_tables(
