@@ -97,11 +97,23 @@ def test_the_derived_columns_go_straight_into_the_profile():
     ("given", "words"),
     [
         ({}, "give at least one of visits, referrals, survey_responses"),
-        ({"survey_responses": SURVEY}, "needs trust_item or payment_item"),
+        (
+            {"survey_responses": SURVEY},
+            "needs trust_item or payment_item, a question's code; the survey's questions are "
+            "'pay more', 'trust'$",
+        ),
+        (
+            {"survey_responses": SURVEY.drop(columns="item")},
+            "needs trust_item or payment_item, a question's code$",
+        ),
+        (
+            {"survey_responses": SURVEY, "payment_item": "wtp"},
+            "payment_item='wtp' is not known; the survey's questions are 'pay more', 'trust'",
+        ),
         ({"visits": VISITS, "trust_item": "trust"}, "need survey_responses"),
         (
             {"survey_responses": SURVEY, "trust_item": "trusts"},
-            "trust_item='trusts' is not known; did you mean 'trust'",
+            r"trust_item='trusts' is not known; did you mean 'trust'\?; the survey's questions",
         ),
         ({"visits": VISITS, "within_days": 0}, "within_days=0 must be a whole number, at least 1"),
     ],

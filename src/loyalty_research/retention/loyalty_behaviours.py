@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import narwhals.stable.v2 as nw
 
-from loyalty_research.data.arguments import check_choice, check_date, check_whole
+from loyalty_research.data.arguments import check_date, check_whole
 from loyalty_research.data.frames import (
     REPAIR_DATE,
     REPAIR_ID,
@@ -20,11 +21,12 @@ from loyalty_research.data.frames import (
     require_columns,
     value_faults,
 )
-from loyalty_research.data.lending import collect, column_names, distinct, give_back
+from loyalty_research.data.lending import collect, column_names, distinct, give_back, lend
 from loyalty_research.errors import Fault, UsageError
 
 _SURVEY = ("item", "score")
 _INDEX, _N = "__index", "__n"
+_MOST_CODES = 20
 
 
 def derive_loyalty_behaviours(
@@ -58,8 +60,10 @@ def derive_loyalty_behaviours(
             `trust` and `willing_to_pay`.
         planned: Column of `visits` that is true for a visit booked by the care plan, which is no
             choice of the patient and does not count; where it is missing the visit does not count.
-        trust_item: Code of the question on trust.
-        payment_item: Code of the question on paying more for quality.
+        trust_item: Code, in `survey_responses.item`, of the question on trust. Codes are the
+            survey's own: any that occurs in `item` is accepted, and a refusal lists them. (The
+            contract knows "recommend" and "satisfaction", which are neither of these questions.)
+        payment_item: Code of the question on paying more for quality; the same holds.
 
     Returns:
         The cohort, same kind of frame, with `repeat_choice` and `recommendation` (1 or 0),
@@ -67,7 +71,7 @@ def derive_loyalty_behaviours(
 
     Raises:
         UsageError: No table given, a question without answers in the survey (the nearest is
-            proposed), a survey without a question or a question without a survey.
+            proposed, all are listed), a survey without a question or a question without a survey.
         DataError: Missing columns, ids, dates or scores, dates after `data_cutoff`, other codes
             than true and false in `planned`; all faults of a table at once.
 
@@ -114,7 +118,8 @@ def _check_tables(visits: Any, referrals: Any, survey: Any, items: Mapping[str, 
     if visits is None and referrals is None and survey is None:
         raise UsageError("give at least one of visits, referrals, survey_responses")
     if survey is not None and not items:
-        raise UsageError("survey_responses needs trust_item or payment_item, a question's code")
+        message = "survey_responses needs trust_item or payment_item, a question's code"
+        raise UsageError(f"{message}{_questions(_items_of(survey))}")
     if survey is None and items:
         raise UsageError("trust_item and payment_item need survey_responses")
 
@@ -162,10 +167,13 @@ def _renamed(events: Any, who: str, table: str) -> Any:
 def _with_scores(cohort: Any, survey: Any, items: Mapping[str, str], days: int, cutoff: int) -> Any:
     """Return the cohort with each patient's mean answer to each question within the days."""
     rows, people = _open(cohort, survey, "survey_responses", "survey_date", _SURVEY, cutoff)
-    known = collect(distinct(rows, "item")).column(0).to_pylist()
+    known = _codes(rows)
     for name, item in items.items():
         argument = "trust_item" if name == "trust" else "payment_item"
-        check_choice(item, sorted(str(code) for code in known if code), name=argument)
+        if item not in known:
+            near = difflib.get_close_matches(str(item), known, n=1)
+            told = f"; did you mean {near[0]!r}?" if near else ""
+            raise UsageError(f"{argument}={item!r} is not known{told}{_questions(known)}")
     rows = rows.join(people.select("patient_id", _INDEX), on="patient_id", how="inner")
     since = day_number(nw.col("survey_date")) - nw.col(_INDEX)
     rows = rows.filter((since >= 0) & (since <= days))
@@ -177,6 +185,26 @@ def _with_scores(cohort: Any, survey: Any, items: Mapping[str, str], days: int, 
     answers = rows.group_by("patient_id").agg(*means)
     people = people.drop(*items, strict=False).join(answers, on="patient_id", how="left")
     return give_back(people, like=cohort, new=list(items))
+
+
+def _items_of(survey: Any) -> list[str]:
+    """Return the codes of a survey's questions, none if it has no column of them."""
+    if "item" not in column_names(survey, table="survey_responses"):
+        return []
+    return _codes(lend({"survey": survey}, columns={"survey": ["item"]})["survey"])
+
+
+def _codes(rows: nw.LazyFrame) -> list[str]:
+    return sorted(
+        str(code) for code in collect(distinct(rows, "item")).column(0).to_pylist() if code
+    )
+
+
+def _questions(codes: Sequence[str]) -> str:
+    # A question's code is the hospital's, not a patient's; a hundred codes are no help.
+    listed = ", ".join(map(repr, codes[:_MOST_CODES]))
+    more = f" and {len(codes) - _MOST_CODES:,} more" if len(codes) > _MOST_CODES else ""
+    return f"; the survey's questions are {listed}{more}" if codes else ""
 
 
 def _open(
