@@ -291,6 +291,13 @@ def test_a_column_that_is_missing_is_named_with_the_nearest():
         derive_continuity(visits_of("AAA").rename(columns={"staff_id": "staff"}))
 
 
+def test_another_kind_of_code_is_not_proposed_for_the_provider():
+    visits = visits_of("AAA").rename(columns={"staff_id": "visit_id"})
+    told = "column staff_id is missing; add it or name the column that holds it"
+    with pytest.raises(DataError, match=told):
+        derive_continuity(visits)
+
+
 def test_all_faults_are_told_at_once():
     visits = visits_of("AAA").assign(staff_id=None, visit_date=pd.NaT)
     cohort = COHORT.assign(last_date=pd.Timestamp("2023-01-01"), patient_id="p0")

@@ -54,6 +54,7 @@ from loyalty_research.retention.lapse_sensitivity import lapse_sensitivity
 from loyalty_research.retention.loyalty_behaviours import derive_loyalty_behaviours
 from loyalty_research.retention.loyalty_profile import loyalty_profile, loyalty_profile_correlation
 from loyalty_research.retention.mean_cumulative_count import mean_cumulative_count
+from loyalty_research.retention.own_team import derive_own_team_visits
 from loyalty_research.retention.parametric import (
     ParametricModel,
     fit_parametric,
@@ -166,6 +167,7 @@ __all__ = [  # noqa: RUF022 - the order of the flow
     "integrated_brier_score",
     "calibration",
     "derive_continuity",
+    "derive_own_team_visits",
     "continuity_summary",
     "revisit_rate",
     "derive_loyalty_behaviours",

@@ -33,10 +33,16 @@ from loyalty_research.retention.averages import (
 INDICES = ("upc", "coc", "secon", "mmci")
 """The indices of continuity: density, dispersion, sequence, and visits against providers."""
 
+OWN_TEAM = "own_team"
+"""The share of visits with the own team, which is summarised like an index."""
+
 NEW = ["n_visits", "n_unknown", "n_providers", *INDICES]
 """What `derive_continuity` adds to a cohort."""
 
-_PROVIDER, _BEFORE = "__provider", "__before"
+PROVIDER = "__provider"
+"""Who was seen, in the visits that `open_provided` returns."""
+
+_BEFORE = "__before"
 _START, _END = "__start", "__end"
 _N, _TOP, _SQUARES, _SAME = "__n", "__top", "__squares", "__same"
 
@@ -77,8 +83,10 @@ def derive_continuity(
             they take few values then; at least 2.
         patient: Name of the patient's column in both tables.
         date: Name of the date column in `visits`.
-        provider: Name of the column with the doctor, nurse, team or clinic. A visit without one
-            (missing or blank) is counted in `n_unknown` and left out of the indices.
+        provider: Name of the column with the doctor, nurse, team or clinic. It is an extra column,
+            which the contract does not hold; with `"facility_id"` continuity is that of the
+            clinic. A visit without one (missing or blank) is counted in `n_unknown` and left out
+            of the indices.
 
     Returns:
         The cohort, same kind of frame (without one: a new frame of the visits' kind), with
@@ -103,9 +111,9 @@ def derive_continuity(
     least = check_whole(minimum_visits, name="minimum_visits", minimum=2)
     if cohort is None and (start is not None or end is not None):
         raise UsageError("start and end are columns of a cohort; give the cohort that has them")
-    events, people = _open(visits, cohort, start, end, patient, date, provider)
-    if people is not None:
-        events = _within(events, people, start, end, patient, date)
+    events, people = open_provided(
+        visits, cohort=cohort, start=start, end=end, patient=patient, date=date, provider=provider
+    )
     counted = _with_indices(_count(events, patient, date), least)
     if people is None:
         return give_new(counted.select(patient, *NEW), like=visits, key=patient)
@@ -119,32 +127,62 @@ def derive_continuity(
 # --- the door -------------------------------------------------------------------------------------
 
 
-def _open(
+def open_provided(
     visits: Any,
+    *,
     cohort: Any,
     start: str | None,
     end: str | None,
     patient: str,
     date: str,
     provider: str,
+    more: Sequence[str] = (),
 ) -> tuple[nw.LazyFrame, nw.LazyFrame | None]:
+    """Return each patient's visits within the window with who was seen, and the patients.
+
+    Args:
+        visits: One row a visit.
+        cohort: One row a patient, or None for everybody's visits without a window.
+        start: Date column of the cohort with the first day, or None.
+        end: Date column of the cohort with the last day, or None.
+        patient: Name of the patient's column in both tables.
+        date: Name of the date column in `visits`.
+        provider: Name of the column with who was seen; a blank text is nobody.
+        more: Further columns of the cohort.
+
+    Returns:
+        `patient`, `date` and `PROVIDER` of the visits; the patients, or None without a cohort.
+
+    Raises:
+        DataError: Missing columns, ids or dates, a window that ends before it starts, no visit
+            with a provider; all faults at once.
+
+    Examples:
+        >>> visits = pd.DataFrame(
+        ...     {"patient_id": ["p"], "visit_date": pd.to_datetime(["2024-01-01"]), "seen": ["A"]}
+        ... )
+        >>> names = {"patient": "patient_id", "date": "visit_date", "provider": "seen"}
+        >>> events, _ = open_provided(visits, cohort=None, start=None, end=None, **names)
+        >>> collect(events.select(PROVIDER)).to_pydict()[PROVIDER]
+        ['A']
+    """
     window = [column for column in (start, end) if column is not None]
     lent = open_tables(
         {"visits": visits, "cohort": cohort},
         ids=patient,
         dates={"visits": [date], "cohort": window},
-        more={"visits": [provider]},
+        more={"visits": [provider], "cohort": more},
     )
     events, people = lent["visits"], lent.get("cohort")
-    events = events.select(patient, date, _known(events, provider).alias(_PROVIDER))
+    events = events.select(patient, date, _known(events, provider).alias(PROVIDER))
     checks = [is_missing(patient, repair=REPAIR_ID), is_missing(date, repair=REPAIR_DATE)]
     faults = value_faults(events, checks, table="visits") + _provider_faults(events, provider)
-    if people is not None:
-        faults += value_faults(
-            people, _window_checks(patient, start, end), table="cohort", unique=patient
-        )
-    raise_faults(faults)
-    return events, people
+    if people is None:
+        raise_faults(faults)
+        return events, None
+    whose = _window_checks(patient, start, end)
+    raise_faults([*faults, *value_faults(people, whose, table="cohort", unique=patient)])
+    return _within(events, people, start, end, patient, date), people
 
 
 def _known(events: nw.LazyFrame, provider: str) -> nw.Expr:
@@ -155,7 +193,7 @@ def _known(events: nw.LazyFrame, provider: str) -> nw.Expr:
 
 
 def _provider_faults(events: nw.LazyFrame, provider: str) -> list[Fault]:
-    counts = events.select(nw.len().alias("rows"), nw.col(_PROVIDER).count().alias("known"))
+    counts = events.select(nw.len().alias("rows"), nw.col(PROVIDER).count().alias("known"))
     row = collect(counts).to_pylist()[0]
     if row["known"] or not row["rows"]:
         return []
@@ -198,28 +236,28 @@ def _within(
         events = events.filter(day >= nw.col(_START))
     if end is not None:
         events = events.filter(nw.col(_END).is_null() | (day <= nw.col(_END)))
-    return events.select(patient, date, _PROVIDER)
+    return events.select(patient, date, PROVIDER)
 
 
 def _count(events: nw.LazyFrame, patient: str, date: str) -> nw.LazyFrame:
     """Return for each patient the visits, their providers, and the successive pairs alike."""
-    unknown = nw.col(_PROVIDER).is_null().cast(nw.Int64)
+    unknown = nw.col(PROVIDER).is_null().cast(nw.Int64)
     everyone = events.group_by(patient).agg(
         nw.len().cast(nw.Int64).alias("n_visits"),
         unknown.sum().cast(nw.Int64).alias("n_unknown"),
     )
-    known = events.filter(~nw.col(_PROVIDER).is_null())
+    known = events.filter(~nw.col(PROVIDER).is_null())
     n = nw.col(_N)
-    spread = known.group_by(patient, _PROVIDER).agg(nw.len().cast(nw.Float64).alias(_N))
+    spread = known.group_by(patient, PROVIDER).agg(nw.len().cast(nw.Float64).alias(_N))
     spread = spread.group_by(patient).agg(
         nw.len().cast(nw.Int64).alias("n_providers"),
         n.max().alias(_TOP),
         (n * n).sum().alias(_SQUARES),
         n.sum().alias(_N),
     )
-    before = nw.col(_PROVIDER).shift(1).over(patient, order_by=[date, _PROVIDER])
+    before = nw.col(PROVIDER).shift(1).over(patient, order_by=[date, PROVIDER])
     pairs = known.with_columns(before.alias(_BEFORE))
-    same = (nw.col(_PROVIDER) == nw.col(_BEFORE)).fill_null(False).cast(nw.Int64)
+    same = (nw.col(PROVIDER) == nw.col(_BEFORE)).fill_null(False).cast(nw.Int64)
     pairs = pairs.group_by(patient).agg(same.sum().cast(nw.Float64).alias(_SAME))
     counted = everyone.join(spread, on=patient, how="left")
     return counted.join(pairs, on=patient, how="left")
@@ -260,7 +298,8 @@ def continuity_summary(
     Args:
         data: One row a patient, as `derive_continuity` returns.
         by: Column or columns that name groups.
-        indices: Which of `"upc"`, `"coc"`, `"secon"`, `"mmci"`.
+        indices: Which of `"upc"`, `"coc"`, `"secon"`, `"mmci"`; and `"own_team"`, as
+            `derive_own_team_visits` returns it.
         threshold: Count the patients whose index is at or above it; strictly between 0 and 1.
         conf_level: Coverage of the intervals.
 
@@ -281,7 +320,9 @@ def continuity_summary(
         >>> table[["term", "estimate", "n", "n_missing"]].round(3).values.tolist()
         [['upc', 0.75, 3, 1], ['upc >= 0.75', 0.667, 3, 1]]
     """
-    chosen = [check_choice(name, INDICES, name="indices") for name in as_columns(indices)]
+    chosen = [
+        check_choice(name, (*INDICES, OWN_TEAM), name="indices") for name in as_columns(indices)
+    ]
     limit = check_share(threshold, name="threshold")
     level = check_share(conf_level, name="conf_level")
     groups = as_columns(by)
@@ -291,7 +332,7 @@ def continuity_summary(
             name,
             (nw.col(name) < 0) | (nw.col(name) > 1),
             "is not between 0 and 1",
-            "compute it by derive_continuity",
+            f"compute it by derive_{'own_team_visits' if name == OWN_TEAM else 'continuity'}",
         )
         for name in chosen
     ]
