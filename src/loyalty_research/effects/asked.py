@@ -210,6 +210,7 @@ def make_effect(
         design=design_words(asked), estimand=estimand, measure=measure, outcome=asked.outcome,
         variance=variance, n=rows.n, unit=asked.unit, better=asked.better,
         causal=bool(asked.randomised), arms=(asked.arms[0], asked.arms[1]), levels=dict(levels),
+        sizes=dict(enumerate(rows.sizes())),
         n_events=n_events, n_clusters=rows.n_clusters, n_missing=dict(rows.n_missing),
         overrides=dict(opened.guards.used), seed=seed, more=dict(more or {}),
     )  # fmt: skip
