@@ -29,6 +29,12 @@ from loyalty_research.effects.roll_out import (
     roll_out_power,
     roll_out_schedule,
 )
+from loyalty_research.effects.value import (
+    acceptability_curve,
+    cost_per_retained_patient,
+    incremental_cost_effectiveness,
+    net_benefit,
+)
 
 __all__ = [  # noqa: RUF022 - the order of the flow
     "Effect",
@@ -57,4 +63,8 @@ __all__ = [  # noqa: RUF022 - the order of the flow
     "compare_roll_outs",
     "difference_in_differences_power",
     "interrupted_series_power",
+    "incremental_cost_effectiveness",
+    "net_benefit",
+    "acceptability_curve",
+    "cost_per_retained_patient",
 ]

@@ -37,7 +37,9 @@ def effect_sentence(effect: Effect, *, audience: str) -> str:
     what = f"{facts.measure[:1].upper()}{facts.measure[1:]} in {facts.outcome}"
     if effect.withheld and audience == "publish":
         return f"{what}: withheld, because a check failed ({', '.join(effect.failed)})."
-    start = f"{what}, {facts.arms[1]} against {facts.arms[0]}: {_estimate(head, facts.unit)}"
+    # Some results are no number: a design may say its headline in its own words.
+    said = facts.more.get("in_words") or _estimate(head, facts.unit)
+    start = f"{what}, {facts.arms[1]} against {facts.arms[0]}: {said}"
     parts = [start, _levels(effect), _size(effect)]
     sentence = "; ".join(part for part in parts if part) + "."
     if not facts.causal:
