@@ -5,8 +5,13 @@ import pandas as pd
 import pytest
 
 from loyalty_research.errors import DataError, UsageError
-from loyalty_research.retention.cox import fit_cox
+from loyalty_research.retention.cox import cox_regression, fit_cox
 from loyalty_research.retention.cox_checks import check_cox
+from loyalty_research.retention.proportional_hazards import (
+    check_proportional_hazards,
+    check_proportional_hazards_1994,
+    schoenfeld_over_time,
+)
 
 # One member leaves, then one of the others, and a member stays.
 THREE_PATIENTS = pd.DataFrame({"time": [1, 2, 3], "event": [1, 1, 0], "member": [1, 0, 1]})
@@ -202,3 +207,24 @@ def test_what_a_model_refuses_its_checks_refuse_too():
 def test_events_per_variable_is_a_whole_number_from_one():
     with pytest.raises(UsageError, match="events_per_variable"):
         check_cox(THREE_PATIENTS, covariates=["member"], events_per_variable=0)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        check_cox,
+        cox_regression,
+        check_proportional_hazards,
+        check_proportional_hazards_1994,
+        schoenfeld_over_time,
+    ],
+    ids=lambda function: function.__name__,
+)
+def test_a_misspelt_setting_is_told_in_the_name_of_the_function_that_was_called(function):
+    told = f"{function.__name__} has no argument 'starta'; did you mean \"strata\""
+    with pytest.raises(UsageError, match=told):
+        function(THREE_PATIENTS, covariates=["member"], starta="site")
+    with pytest.raises(
+        UsageError, match="has no argument 'q'; it takes cluster, conf_level, entry"
+    ):
+        function(THREE_PATIENTS, covariates=["member"], q=1)

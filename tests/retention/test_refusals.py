@@ -89,11 +89,15 @@ ODD_NUMBERS = {
 
 
 def offering(argument: str) -> list[str]:
-    """Return the estimators that have an argument, by name or among their further settings."""
+    """Return the estimators that have an argument, by name or among their further settings.
+
+    An argument that may be None only is there to be refused with the alternative.
+    """
     found = []
     for name in ALL:
         parameters = inspect.signature(getattr(lr, name)).parameters
-        if argument in parameters or "settings" in parameters:
+        is_offered = argument in parameters and parameters[argument].annotation != "None"
+        if is_offered or "settings" in parameters:
             found.append(name)
     return found
 
@@ -153,6 +157,20 @@ def test_a_weight_that_is_none_is_refused(name, kind):
     assert_refused(
         name, GOOD.assign(case_weight=ODD_WEIGHTS[kind]), "case_weight", weight="case_weight"
     )
+
+
+TESTS_OF_COUNTS = (
+    *("logrank_test", "gehan_test", "logrank_expected", "pairwise_logrank_test"),
+    *("crossing_curves_test", "gray_test"),
+)
+
+
+@pytest.mark.parametrize("name", TESTS_OF_COUNTS)
+def test_a_test_that_counts_patients_names_what_takes_weights(name):
+    told = r"weight='case_weight': .*; compare weighted groups by cox_regression\(.*, or give freq="
+    event = "cause" if name == "gray_test" else "event"
+    with pytest.raises(UsageError, match=told):
+        getattr(lr, name)(GOOD, by="arm", event=event, weight="case_weight")
 
 
 @pytest.mark.parametrize("kind", ODD_NUMBERS)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import chi2, norm
 
-from loyalty_research.data.arguments import as_columns, check_choice, check_share
+from loyalty_research.data.arguments import as_columns, check_choice, check_share, suggest
 from loyalty_research.data.frames import raise_faults
 from loyalty_research.errors import DataError, Fault, UsageError
 from loyalty_research.retention.cox_likelihood import (
@@ -97,7 +98,31 @@ def cox_regression(data: Any, *, covariates: Sequence[str] | str, **settings: An
         >>> cox_regression(data, covariates=["age"])["estimate"].round(4).item()
         0.0624
     """
+    check_settings(settings, of="cox_regression")
     return fit_cox(data, covariates=covariates, **settings).estimates
+
+
+def check_settings(settings: Mapping[str, Any], *, of: str) -> None:
+    """Refuse settings that `fit_cox` does not have, in the name of the function that was called.
+
+    Args:
+        settings: By name, to be passed on to `fit_cox`.
+        of: Name of the function that was called.
+
+    Raises:
+        UsageError: A name that is none; the nearest is proposed.
+
+    Examples:
+        >>> check_settings({"tie": "efron"}, of="check_cox")
+        Traceback (most recent call last):
+        ...
+        loyalty_research.errors.UsageError: check_cox has no argument 'tie'; did you mean "ties"?
+    """
+    known = set(inspect.signature(fit_cox).parameters) - {"data", "covariates"}
+    for name in settings:
+        if name not in known:
+            near = suggest(name, known) or f"; it takes {', '.join(sorted(known))}"
+            raise UsageError(f"{of} has no argument {name!r}{near}")
 
 
 def fit_cox(

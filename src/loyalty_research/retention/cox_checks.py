@@ -10,7 +10,7 @@ import pandas as pd
 
 from loyalty_research.data.arguments import check_whole
 from loyalty_research.retention.clusters import judge_clusters
-from loyalty_research.retention.cox import CoxModel, fit_cox, silent_strata
+from loyalty_research.retention.cox import CoxModel, check_settings, fit_cox, silent_strata
 from loyalty_research.retention.cox_likelihood import MOST_STEPS, score_residuals
 from loyalty_research.retention.design_matrix import Design, SeparationError, apply_design
 from loyalty_research.retention.rows import Rows
@@ -68,6 +68,7 @@ def check_cox(
         >>> check_cox(data, covariates=["age"])["passed"].tolist()
         [False, True, True, True, True, None]
     """
+    check_settings(settings, of="check_cox")
     least = check_whole(events_per_variable, name="events_per_variable", minimum=1)
     try:
         model = fit_cox(data, covariates=covariates, **settings)

@@ -20,6 +20,7 @@ from loyalty_research.retention.group_tests import (
     count_event_times,
     quadratic_form,
     refuse_incomparable,
+    refuse_weight,
 )
 
 
@@ -32,6 +33,7 @@ def gray_test(
     time: str = "time",
     event: str = "event",
     freq: str | None = None,
+    weight: None = None,
 ) -> pd.DataFrame:
     """Test for each cause whether its cumulative incidence is the same in all groups.
 
@@ -49,6 +51,7 @@ def gray_test(
         time: Column with the time of event or censoring: whole units, not negative.
         event: Column with the cause as text; missing or "censored" is censored.
         freq: Column of whole numbers from 1: how many patients a row stands for.
+        weight: Not offered: refused, with what is to be done instead.
 
     Returns:
         One row a cause: `cause`, `statistic` (chi-squared), `df`, `p_value`, `n`, `n_events` (of
@@ -56,7 +59,7 @@ def gray_test(
         `df` is 0 and its statistic and p-value are missing.
 
     Raises:
-        UsageError: A `rho` below 0; a column that is asked to mean two things.
+        UsageError: Case weights; a `rho` below 0; a column that is asked to mean two things.
         DataError: One group only, no cause named in any row, no two groups at risk together at any
             event, and as for `risk_sets`.
 
@@ -73,6 +76,7 @@ def gray_test(
         0   died   1         2
         1  moved   1         3
     """
+    refuse_weight(weight)
     if not isinstance(rho, int | float) or not 0 <= rho < float("inf"):
         raise UsageError(f"rho={rho!r} must be a number from 0 on, such as 1")
     sets = count_event_times(

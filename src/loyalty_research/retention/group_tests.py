@@ -28,7 +28,7 @@ from loyalty_research.data.arguments import as_columns
 from loyalty_research.data.frames import raise_faults
 from loyalty_research.errors import Fault, UsageError
 from loyalty_research.retention.exits import count_exits
-from loyalty_research.retention.risk_sets import compress
+from loyalty_research.retention.risk_sets import compress, open_counted_rows
 from loyalty_research.retention.rows import Rows, open_rows
 
 
@@ -68,6 +68,7 @@ def logrank_test(
     event: str = "event",
     entry: str | None = None,
     freq: str | None = None,
+    weight: None = None,
 ) -> pd.DataFrame:
     """Test whether the groups have the event at the same rate, by a weighted log-rank test.
 
@@ -91,6 +92,7 @@ def logrank_test(
         event: Column that is true or 1 for an event, false or 0 for censoring.
         entry: Column with the time from which the patient is under observation.
         freq: Column of whole numbers from 1: how many patients a row stands for.
+        weight: Not offered: refused, with what is to be done instead.
 
     Returns:
         One row: `statistic` (chi-squared), `df`, `p_value`, `n`, `n_events`, `method`. `df` is the
@@ -99,7 +101,7 @@ def logrank_test(
         such as those of one row.
 
     Raises:
-        UsageError: A power below 0; a column that is asked to mean two things.
+        UsageError: Case weights; a power below 0; a column that is asked to mean two things.
         DataError: One group only; events, but no two groups at risk together at any of them; and
             as for `risk_sets`.
 
@@ -109,6 +111,7 @@ def logrank_test(
            statistic  df  p_value
         0     2.8824   1   0.0896
     """
+    refuse_weight(weight)
     powers = _check_powers(rho, gamma)
     sets = count_event_times(
         data, by=by, strata=strata, time=time, event=event, entry=entry, freq=freq
@@ -128,6 +131,7 @@ def gehan_test(
     event: str = "event",
     entry: str | None = None,
     freq: str | None = None,
+    weight: None = None,
 ) -> pd.DataFrame:
     """Test whether the groups have the event at the same rate, early events weighing most.
 
@@ -143,12 +147,13 @@ def gehan_test(
         event: Column that is true or 1 for an event, false or 0 for censoring.
         entry: Column with the time from which the patient is under observation.
         freq: Column of whole numbers from 1: how many patients a row stands for.
+        weight: Not offered: refused, with what is to be done instead.
 
     Returns:
         As `logrank_test`.
 
     Raises:
-        UsageError: A column that is asked to mean two things.
+        UsageError: Case weights; a column that is asked to mean two things.
         DataError: As for `logrank_test`.
 
     Examples:
@@ -157,6 +162,7 @@ def gehan_test(
            statistic  df  p_value
         0     2.6667   1   0.1025
     """
+    refuse_weight(weight)
     sets = count_event_times(
         data, by=by, strata=strata, time=time, event=event, entry=entry, freq=freq
     )
@@ -175,6 +181,7 @@ def logrank_expected(
     event: str = "event",
     entry: str | None = None,
     freq: str | None = None,
+    weight: None = None,
 ) -> pd.DataFrame:
     """Return for each group how many events it had, and how many at the rate of all groups.
 
@@ -186,12 +193,14 @@ def logrank_expected(
         event: Column that is true or 1 for an event, false or 0 for censoring.
         entry: Column with the time from which the patient is under observation.
         freq: Column of whole numbers from 1: how many patients a row stands for.
+        weight: Not offered: refused, with what is to be done instead.
 
     Returns:
         One row a group: the group's columns, `n`, `observed`, `expected`.
 
     Raises:
-        UsageError: A column that is asked to mean two things, or named as one of the result.
+        UsageError: Case weights; a column that is asked to mean two things, or named as one of the
+            result.
         DataError: As for `logrank_test`.
 
     Examples:
@@ -201,6 +210,7 @@ def logrank_expected(
         0    0  2         2    0.8333
         1    1  2         2    3.1667
     """
+    refuse_weight(weight)
     sets = count_event_times(
         data, by=by, strata=strata, time=time, event=event, entry=entry, freq=freq
     )
@@ -223,6 +233,7 @@ def pairwise_logrank_test(
     event: str = "event",
     entry: str | None = None,
     freq: str | None = None,
+    weight: None = None,
 ) -> pd.DataFrame:
     """Test each pair of groups by a log-rank test among these two, with Holm's correction.
 
@@ -239,6 +250,7 @@ def pairwise_logrank_test(
         event: Column that is true or 1 for an event, false or 0 for censoring.
         entry: Column with the time from which the patient is under observation.
         freq: Column of whole numbers from 1: how many patients a row stands for.
+        weight: Not offered: refused, with what is to be done instead.
 
     Returns:
         One row a pair: `contrast` (the two groups' names), `statistic`, `df`, `p_value`, `n`,
@@ -257,6 +269,7 @@ def pairwise_logrank_test(
         1   a vs c     0.09       0.269
         2   b vs c     0.09       0.269
     """
+    refuse_weight(weight)
     powers = _check_powers(rho, gamma)
     sets = count_event_times(
         data, by=by, strata=strata, time=time, event=event, entry=entry, freq=freq
@@ -285,6 +298,7 @@ def crossing_curves_test(
     event: str = "event",
     entry: str | None = None,
     freq: str | None = None,
+    weight: None = None,
 ) -> pd.DataFrame:
     """Test whether two groups differ at any time, even if their curves cross.
 
@@ -304,13 +318,14 @@ def crossing_curves_test(
         event: Column that is true or 1 for an event, false or 0 for censoring.
         entry: Column with the time from which the patient is under observation.
         freq: Column of whole numbers from 1: how many patients a row stands for.
+        weight: Not offered: refused, with what is to be done instead.
 
     Returns:
         One row: `statistic`, `df` (missing, the distribution has none), `p_value`, `n`,
         `n_events`, `method`.
 
     Raises:
-        UsageError: A power below 0; a column that is asked to mean two things.
+        UsageError: Case weights; a power below 0; a column that is asked to mean two things.
         DataError: Other than two groups, and as for `risk_sets`.
 
     Examples:
@@ -319,6 +334,7 @@ def crossing_curves_test(
            statistic  p_value
         0     1.6977   0.1791
     """
+    refuse_weight(weight)
     powers = _check_powers(rho, gamma)
     sets = count_event_times(data, by=by, time=time, event=event, entry=entry, freq=freq)
     if len(sets.groups) != 2:
@@ -375,7 +391,7 @@ def count_event_times(
     groups, layers = as_columns(by), as_columns(strata)
     _check_roles(groups, layers, [time, event, entry, freq])
     if isinstance(data, pd.DataFrame) or entry is not None:
-        rows = open_rows(
+        rows = open_counted_rows(
             data, time=time, event=event, entry=entry, by=groups, strata=layers, freq=freq,
             causes=causes,
         )  # fmt: skip
@@ -384,11 +400,32 @@ def count_event_times(
         exits, _ = count_exits(
             data, time=time, event=event, entry=None, by=cells, freq=freq, causes=causes
         )
-        rows = open_rows(exits, by=groups, strata=layers, freq="n", causes=causes)
+        rows = compress(open_rows(exits, by=groups, strata=layers, freq="n", causes=causes))
     if len(rows.groups) < 2:
         message = f"{', '.join(groups) or 'by'} names one group only"
         raise_faults([Fault("data", "".join(groups[:1]), 1, message, "compare two or more")])
-    return _event_times(compress(rows), stratified=bool(layers))
+    return _event_times(rows, stratified=bool(layers))
+
+
+def refuse_weight(weight: object) -> None:
+    """Refuse case weights where a test counts patients, and name what takes them.
+
+    Args:
+        weight: What the user gave.
+
+    Raises:
+        UsageError: It is not None.
+
+    Examples:
+        >>> refuse_weight(None)
+    """
+    if weight is not None:
+        message = "this test counts patients, so that case weights would give no valid p-value"
+        repair = (
+            "compare weighted groups by cox_regression(covariates=[...], weight=...), or give "
+            "freq= if the column says how many patients a row stands for"
+        )
+        raise UsageError(f"weight={weight!r}: {message}; {repair}")
 
 
 def refuse_incomparable(sets: EventTimes, by: str | Sequence[str]) -> None:

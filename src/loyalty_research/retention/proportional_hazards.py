@@ -11,7 +11,7 @@ from scipy.stats import chi2
 
 from loyalty_research.data.arguments import check_choice, check_share
 from loyalty_research.errors import UsageError
-from loyalty_research.retention.cox import CoxModel, fit_cox
+from loyalty_research.retention.cox import CoxModel, check_settings, fit_cox
 from loyalty_research.retention.cox_likelihood import Likelihood, information_of, mean_covariates
 from loyalty_research.retention.cox_residuals import fitted_steps, likelihood_of
 from loyalty_research.retention.risk_sets import tally
@@ -58,6 +58,7 @@ def check_proportional_hazards(
         >>> check_proportional_hazards(data, covariates=["x"])["check"].tolist()
         ['x', 'global']
     """
+    check_settings(settings, of="check_proportional_hazards")
     check_choice(transform, TRANSFORMS, name="transform")
     model = fit_cox(data, covariates=covariates, **settings)
     return check_hazards_of(model, transform=transform, threshold=threshold)
@@ -127,6 +128,7 @@ def check_proportional_hazards_1994(
         >>> check_proportional_hazards_1994(data, covariates=["x"])["df"].tolist()
         [1, 1]
     """
+    check_settings(settings, of="check_proportional_hazards_1994")
     check_choice(transform, TRANSFORMS, name="transform")
     limit = check_share(threshold, name="threshold")
     model = fit_cox(data, covariates=covariates, **settings)
@@ -166,6 +168,7 @@ def schoenfeld_over_time(
         >>> len(schoenfeld_over_time(data, covariates=["x"]))
         4
     """
+    check_settings(settings, of="schoenfeld_over_time")
     check_choice(transform, TRANSFORMS, name="transform")
     model = fit_cox(data, covariates=covariates, **settings)
     rows = likelihood_of(model)
