@@ -9,6 +9,7 @@ import pytest
 from loyalty_research.errors import DataError, UsageError
 from loyalty_research.retention.continuity import continuity_summary
 from loyalty_research.retention.curves import kaplan_meier
+from loyalty_research.retention.group_tests import gehan_test, logrank_test
 from loyalty_research.retention.segments import CHECKS, check_segments, segment_table
 
 COHORT = pd.DataFrame(
@@ -182,6 +183,14 @@ def test_a_cohort_without_rows_is_refused():
 def test_a_minimum_below_one_is_refused():
     with pytest.raises(UsageError, match="minimum=0"):
         check_segments(COHORT, segments={"band": [1, 2]}, minimum=0)
+
+
+def test_a_test_is_refused_as_a_comparison_and_not_as_a_missing_by():
+    data = COHORT.assign(time=range(1, len(COHORT) + 1), event=True)
+    levels = sorted(data["band"].dropna().unique()) + ["not recorded"] * data["band"].hasnans
+    for test in (logrank_test, gehan_test):
+        with pytest.raises(UsageError, match=r"the estimator is a test, .* run it by itself"):
+            segment_table(data, segments={"band": levels}, estimator=test)
 
 
 def test_an_estimator_that_ignores_the_groups_is_refused():

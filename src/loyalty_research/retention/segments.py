@@ -95,7 +95,8 @@ def segment_table(
         without patients has its rows too: counts 0, all else missing.
 
     Raises:
-        UsageError: As for `check_segments`, or an estimator whose result has no groups.
+        UsageError: As for `check_segments`, or an estimator whose result has no groups, as that of
+            a test, which compares the groups with one another.
         DataError: A column is missing, or patients have a level that was not declared.
 
     Examples:
@@ -120,10 +121,17 @@ def segment_table(
     for column, levels in declared.items():
         result = estimator(derive_groups(data, by=column), by="group")
         if "group" not in result:
-            raise UsageError("the estimator's result has no group; hand `by` on to the estimator")
+            raise UsageError(_without_groups(result))
         parts.append(_with_every_level(result, column, levels))
     table = pd.concat(parts, ignore_index=True)
     return table.assign(n_segments=sum(map(len, declared.values())))
+
+
+def _without_groups(result: pd.DataFrame) -> str:
+    if {"statistic", "df"} <= set(result):
+        message = "the estimator is a test, which compares the groups and has no result for each"
+        return f"{message}; run it by itself, with by= the column of the segments"
+    return "the estimator's result has no group; hand `by` on to the estimator"
 
 
 def _declared(segments: Mapping[str, Sequence[Any]]) -> dict[str, list[str]]:
