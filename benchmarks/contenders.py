@@ -54,7 +54,8 @@ def ours_aalen_johansen(path: str) -> Run:
 
     def run() -> list[float]:
         curves = cumulative_incidence(table, event="cause")
-        return [curves.query("cause == 'lapsed' and time == @DAY")["estimate"].item()]
+        day = curves[curves["time"] == DAY]
+        return [day.loc[day["cause"] == "lapsed", "estimate"].item()]
 
     return run
 

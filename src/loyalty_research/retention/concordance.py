@@ -13,6 +13,7 @@ from scipy.stats import norm
 from loyalty_research.data.arguments import as_columns, check_choice, check_share, check_whole
 from loyalty_research.data.frames import raise_faults
 from loyalty_research.errors import Fault, UsageError
+from loyalty_research.retention.higher_before import sum_higher_before
 from loyalty_research.retention.inverse_censoring import (
     censoring_survival,
     finite_numbers,
@@ -54,8 +55,8 @@ def concordance(
     does not depend on when patients were censored; give a `horizon` with it, because late weights
     are large. Its standard error takes G as known, as R does.
 
-    Pairs are counted by halving the times again and again, with the rows in the order of risk:
-    n log n steps, and one addition for all rows of a halving.
+    Pairs are counted with the rows in the order of risk, by running counts of the days: a step for
+    each of n / 256 blocks of rows, and comparisons within the blocks only.
 
     Args:
         data: One row a patient. pandas, Polars, Arrow, DuckDB or Spark.
@@ -97,9 +98,11 @@ def concordance(
     names: dict[str, Any] = {"entry": entry, "weight": weight, "freq": freq, "cluster": cluster}
     rows = open_rows(data, time=time, event=event, strata=as_columns(strata), more=[risk], **names)
     score = finite_numbers(rows.more, risk)
-    pair_weight = _uno_weight(rows) if weighting == "uno" else np.ones(len(rows.time))
-    late = False if last is None else rows.time > last
-    pair_weight = np.where((rows.event == 0) | late, 0.0, pair_weight)
+    is_first = rows.event == 1 if last is None else (rows.event == 1) & (rows.time <= last)
+    # A byte a row where it is 0 or 1.
+    pair_weight = is_first.view(np.int8)
+    if weighting == "uno":
+        pair_weight = np.where(is_first, _uno_weight(rows), 0.0)
     pairs, net, total = _count_pairs(rows, score, pair_weight)
     if not pairs[:3].sum() > 0:
         repair = "follow the patients longer, or look at more of them"
@@ -113,11 +116,14 @@ def _estimate(
     all_pairs = pairs[:3].sum()
     difference = (pairs[0] - pairs[1]) / all_pairs
     estimate = (difference + 1) / 2
-    own = np.ones(len(net)) if rows.weight is None else rows.weight
-    influence = own * (net - difference * total) / all_pairs / 2
+    influence = (net - difference * total) / all_pairs / 2
+    if rows.weight is not None:
+        influence *= rows.weight
     error = np.sqrt(summed_variance(influence, freq=rows.freq, cluster=rows.cluster))
     half = norm.ppf((1 + level) / 2) * error
-    n = np.ones(len(net), np.int64) if rows.freq is None else rows.freq
+    n, n_events = len(net), int(np.count_nonzero(rows.event == 1))
+    if rows.freq is not None:
+        n, n_events = int(rows.freq.sum()), int(rows.freq[rows.event == 1].sum())
     with np.errstate(divide="ignore", invalid="ignore"):
         p_value = 2 * norm.sf(abs(estimate - 0.5) / error)
     row = {
@@ -128,8 +134,8 @@ def _estimate(
         "conf_high": min(estimate + half, 1.0),
         "conf_level": level,
         "p_value": p_value,
-        "n": int(n.sum()),
-        "n_events": int(n[rows.event == 1].sum()),
+        "n": n,
+        "n_events": n_events,
         "scale": "share of pairs",
         "method": "Uno's concordance" if weighting == "uno" else "Harrell's concordance",
     }
@@ -151,26 +157,11 @@ def _uno_weight(rows: Rows) -> np.ndarray:
 
 def _size(rows: Rows) -> np.ndarray:
     """Return what each row counts: its weight as often as it stands for a patient."""
-    size = np.ones(len(rows.time)) if rows.weight is None else rows.weight
+    size = np.ones(len(rows.time), np.int8) if rows.weight is None else rows.weight
     return size if rows.freq is None else size * rows.freq
 
 
 # --- pairs ----------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Sums:
-    """For each element the sum of its partners' weights, as the earlier and as the later one.
-
-    Attributes:
-        net: Partners in a concordant pair count as they are, those in a discordant pair negative.
-        total: All partners.
-        tied: Partners with the same score.
-    """
-
-    net: tuple[np.ndarray, np.ndarray]
-    total: tuple[np.ndarray, np.ndarray]
-    tied: tuple[np.ndarray, np.ndarray]
 
 
 def _count_pairs(
@@ -181,55 +172,51 @@ def _count_pairs(
     What is said of a row is the sum of its partners' weights.
     """
     n, size = len(score), _size(rows)
-    early = size * pair_weight
     # The order within a day: its events, whoever is censored on it, whoever enters after it.
-    moment = 3 * rows.time + np.where(rows.event == 1, 0, 1)
-    sums = _pair_sums(rows.stratum, moment, score, early, size)
-    parts = [_both(part, pair_weight) for part in (sums.net, sums.total, sums.tied)]
+    has_event = rows.event == 1
+    moment = 3 * rows.time + ~has_event
+    ranking = _rank(rows.stratum, moment, score, has_event)
+    sums = _pair_sums(ranking, size * pair_weight, size, pair_weight, np.ones(n, np.int8))
     if rows.entry is not None:
         # Who enters on the day of the event or later was not at risk of it: taken off again.
-        none = np.zeros(n)
+        none, one = np.zeros(n, np.int8), np.ones(n, np.int8)
+        moment = np.concatenate([moment, 3 * rows.entry + 2])
         absent = _pair_sums(
-            np.tile(rows.stratum, 2),
-            np.concatenate([moment, 3 * rows.entry + 2]),
-            np.tile(score, 2),
-            np.concatenate([early, none]),
+            _rank(
+                np.tile(rows.stratum, 2),
+                moment,
+                np.tile(score, 2),
+                np.concatenate([has_event, np.zeros(n, bool)]),
+            ),
+            np.concatenate([size * pair_weight, none]),
             np.concatenate([none, size]),
+            np.concatenate([pair_weight, none]),
+            np.concatenate([none, one]),
         )
-        for part, (first, second) in zip(
-            parts, (absent.net, absent.total, absent.tied), strict=True
-        ):
-            part -= _both((first[:n], second[n:]), pair_weight)
-    net, total, _ = parts
+        sums -= absent[:, :n] + absent[:, n:]
     # Each pair was counted at both its ends.
-    balance, everything, alike = (float(size @ part) / 2 for part in parts)
+    balance, everything, alike = sums @ size / 2
     ordered = everything - alike
-    same_day, both = _tied_pairs(rows, score, pair_weight)
+    same_day, both = _tied_pairs(rows, ranking, pair_weight)
     pairs = [(ordered + balance) / 2, (ordered - balance) / 2, alike, same_day, both]
-    return np.array(pairs), net, total
+    return np.array(pairs), sums[0], sums[1]
 
 
-def _both(part: tuple[np.ndarray, np.ndarray], pair_weight: np.ndarray) -> np.ndarray:
-    return pair_weight * part[0] + part[1]
-
-
-def _tied_pairs(rows: Rows, score: np.ndarray, pair_weight: np.ndarray) -> tuple[float, float]:
+def _tied_pairs(rows: Rows, ranking: _Ranking, pair_weight: np.ndarray) -> tuple[float, float]:
     """Return the weight of the pairs of events on one day, and of those with one score too."""
-    events = np.flatnonzero(rows.event == 1)
-    if len(events) == 0:
-        return 0.0, 0.0
-    order = events[np.argsort(score[events])]
-    order = order[_order(rows.time[order])]
-    order = order[_order(rows.stratum[order])] if rows.stratum.any() else order
-    columns = [rows.stratum[order], rows.time[order], score[order]]
-    size = _size(rows)[order]
+    events = np.flatnonzero((rows.event == 1)[ranking.order])
+    row = ranking.order[events]
+    size, moment, group = _size(rows)[row], ranking.moment[events], ranking.group[events]
     # A row that stands for several patients is tied with itself as often as they are pairs.
-    squares = size if rows.weight is None else size * rows.weight[order]
+    squares = size if rows.weight is None else size * rows.weight[row]
+    # Within a score the moments are in order, so that events alike in both are neighbours.
+    alike = np.cumsum(_changes([group, moment]))
     found = []
-    for agreed in (columns[:2], columns):
-        starts = np.flatnonzero(_changes(agreed))
-        sums = np.add.reduceat(size, starts) ** 2 - np.add.reduceat(squares, starts)
-        found.append(float(sums @ pair_weight[order[starts]]) / 2)
+    for cell in (moment, alike):
+        weight = np.zeros(int(cell.max(initial=-1)) + 1)
+        weight[cell] = pair_weight[row]
+        sums = np.bincount(cell, size) ** 2 - np.bincount(cell, squares)
+        found.append(float(sums @ weight) / 2)
     return found[0] - found[1], found[1]
 
 
@@ -242,78 +229,122 @@ def _changes(columns: list[np.ndarray]) -> np.ndarray:
     return changed
 
 
-def _pair_sums(
-    stratum: np.ndarray,
-    moment: np.ndarray,
-    score: np.ndarray,
-    early: np.ndarray,
-    late: np.ndarray,
-) -> _Sums:
-    """Return the sums over all pairs whose first element has the earlier moment.
+@dataclass(frozen=True)
+class _Ranking:
+    """Elements by stratum, score and moment.
 
-    The moments of a stratum are numbered, and the numbers read as bits from the highest: two
-    different moments part at just one bit, where the earlier has 0. Before each bit the elements
-    lie in blocks of equal higher bits, by score within a block, so that a running sum over the
-    elements with 0 says for each with 1 what the earlier ones with a lower score weigh; and the
-    other way round. Dividing all elements into those with 0 and those with 1 makes the next
-    blocks. Elements of one score lie in the order of their moments: such pairs look discordant
-    until what is tied is added back.
+    Attributes:
+        order: The elements in this order; all else is in it too.
+        moment: Number of the moment, rising with it; a later stratum's are higher.
+        group: Number of the score, rising with it; a later stratum's are higher.
+        shared: Places in the order of those who share their score.
+        layer: The stratum of each number of a moment.
     """
-    key, code, layer = _number_moments(stratum, moment)
-    order = _by_score(stratum, score, key)
-    tied = _tied_sums(stratum, score, key, early, late, order)
-    totals = _KeySums(code, layer, np.bincount(key, early), np.bincount(key, late))
-    parts = [code.astype(np.int32)[key[order]], early[order], late[order], order]
-    parts += [np.zeros(len(key)), np.zeros(len(key))]
-    for bit in reversed(range(int(code.max()).bit_length())):
-        is_late = (parts[0] >> bit) & 1
-        zeros, ones = np.flatnonzero(is_late == 0), np.flatnonzero(is_late)
-        parts = [np.concatenate([part[zeros], part[ones]]) for part in parts]
-        split = len(zeros)
-        lower_late = _running(parts[2][split:])[zeros - np.arange(split)]
-        lower_early = _running(parts[1][:split])[ones - np.arange(len(ones))]
-        parts[4][:split] += lower_late
-        parts[5][split:] += lower_early
-        totals.divide(bit)
-    first, second = np.empty(len(key)), np.empty(len(key))
-    first[parts[3]], second[parts[3]] = parts[4], parts[5]
-    before, after = totals.by_key()
-    net_early = 2 * (first - before[0][key]) - after[0][key]
-    net_late = after[1][key] - 2 * (second - before[1][key])
-    return _Sums(
-        (net_early + tied[0], net_late + tied[1]), (after[0][key], after[1][key]), tied
-    )  # fmt: skip
+
+    order: np.ndarray
+    moment: np.ndarray
+    group: np.ndarray
+    shared: np.ndarray
+    layer: np.ndarray
 
 
-class _KeySums:
-    """What the running sums of elements begin with in each block, and the blocks' totals."""
+def _rank(
+    stratum: np.ndarray, moment: np.ndarray, score: np.ndarray, is_early: np.ndarray
+) -> _Ranking:
+    number, layer = _number_moments(stratum, moment, is_early)
+    order = np.argsort(score)
+    if layer[-1] > 0:
+        order = order[np.argsort(stratum[order], kind="stable")]
+    changed = _changes([stratum[order], score[order]])
+    group = np.cumsum(changed)
+    order, number = _by_moment_within(group, number, order)
+    is_alone = changed & np.append(changed[1:], True)
+    return _Ranking(order, number, group, np.flatnonzero(~is_alone), layer)
 
-    def __init__(self, code: np.ndarray, layer: np.ndarray, early: np.ndarray, late: np.ndarray):
-        none = np.zeros((4, len(code)))
-        self.table = [code, layer, early, late, np.arange(len(code)), *none]
 
-    def divide(self, bit: int) -> None:
-        """Add this bit's starts and totals, and divide the keys as the elements are."""
-        code, layer, early, late, _, *sums = self.table
-        starts = np.flatnonzero(_changes([layer, code >> (bit + 1)]))
-        sizes = np.diff(np.append(starts, len(code)))
-        is_late = ((code >> bit) & 1).astype(bool)
-        for values, mine, start, total in (
-            (np.where(is_late, late, 0.0), ~is_late, sums[0], sums[2]),
-            (np.where(is_late, 0.0, early), is_late, sums[1], sums[3]),
-        ):
-            begun = _running(values)[starts]
-            block = np.add.reduceat(values, starts)
-            start += np.where(mine, np.repeat(begun, sizes), 0.0)
-            total += np.where(mine, np.repeat(block, sizes), 0.0)
-        order = np.concatenate([np.flatnonzero(~is_late), np.flatnonzero(is_late)])
-        self.table = [column[order] for column in self.table]
+def _by_moment_within(
+    group: np.ndarray, number: np.ndarray, order: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the order sorted by moment within each group, and the moments in this order."""
+    own, bits = number[order], [int(part.max()).bit_length() for part in (group, number, order)]
+    if sum(bits) > 63:
+        within = np.lexsort((own, group))
+        return order[within], own[within]
+    # All three in one number: sorting numbers is many times faster than sorting what they order.
+    packed = (group << bits[1] | own) << bits[2] | order
+    packed.sort()
+    number = packed >> bits[2] & ((1 << bits[1]) - 1)
+    return packed & ((1 << bits[2]) - 1), number
 
-    def by_key(self) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
-        """Return starts and totals, each for the earlier and the later, in the order of keys."""
-        order = np.argsort(self.table[4])
-        sums = [column[order] for column in self.table[5:]]
-        return (sums[0], sums[1]), (sums[2], sums[3])
+
+def _number_moments(
+    stratum: np.ndarray, moment: np.ndarray, is_early: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the number of each element's moment, and the stratum of each number.
+
+    The number says how many moments lie before that an earlier partner may have, all strata below
+    included: no other moments part the two of a pair.
+    """
+    low = int(moment.min()) - 1
+    span = int(moment.max()) - low + 1
+    place = stratum * span + (moment - low)
+    # Each stratum begins with a moment of its own.
+    begin = np.arange(int(stratum.max()) + 1) * span
+    if int(place.max()) > 4 * len(place) + 100_000:
+        places = np.unique(np.concatenate([begin, place[is_early]]))
+        return np.searchsorted(places, place) - 1, places // span
+    occurs = np.zeros(int(place.max()) + 1, bool)
+    occurs[begin], occurs[place[is_early]] = True, True
+    number = (occurs.cumsum() - occurs - 1)[place]
+    return number, np.flatnonzero(occurs) // span
+
+
+def _pair_sums(
+    ranking: _Ranking, early: np.ndarray, late: np.ndarray, first: np.ndarray, second: np.ndarray
+) -> np.ndarray:
+    """Return sums over the partners of each element, in pairs whose first has the earlier moment.
+
+    In the order of the score, the later elements with a lower score are those before with a higher
+    moment; the earlier ones with a lower score those before with a lower moment. The higher scores
+    are the rest of all that are later or earlier. Elements of one score lie in the order of their
+    moments: such pairs look discordant until what is tied is added back.
+
+    Args:
+        ranking: The elements.
+        early: What an element weighs as the earlier partner.
+        late: What it weighs as the later one.
+        first: How the sum of its later partners counts.
+        second: How the sum of its earlier partners counts.
+
+    Returns:
+        Three lines: concordant less discordant, all, and those with one score.
+    """
+    order, moment = ranking.order, ranking.moment
+    early, late, first, second = (part[order] for part in (early, late, first, second))
+    after, before, elsewhere = (part[moment] for part in _by_moment(ranking, early, late))
+    lower_late = sum_higher_before(moment, late)
+    lower_early = sum_higher_before(len(ranking.layer) - 1 - moment, early) - elsewhere
+    net = first * (2 * lower_late - after) + second * (before - 2 * lower_early)
+    tied = np.zeros(len(order))
+    tied[ranking.shared] = _tied_sums(ranking, early, late, first, second)
+    result = np.empty((3, len(order)))
+    for line, part in zip(result, (net + tied, first * after + second * before, tied), strict=True):
+        line[order] = part
+    return result
+
+
+def _by_moment(
+    ranking: _Ranking, early: np.ndarray, late: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return by moment what is later, what is earlier, and what is early in the strata below."""
+    layer, length = ranking.layer, len(ranking.layer)
+    starts = np.flatnonzero(_changes([layer]))
+    sizes = np.diff(np.append(starts, length))
+    running_early = _running(np.bincount(ranking.moment, early, length))
+    running_late = _running(np.bincount(ranking.moment, late, length))
+    elsewhere = np.repeat(running_early[starts], sizes)
+    after = np.repeat(running_late[starts + sizes], sizes) - running_late[1:]
+    return after, running_early[:-1] - elsewhere, elsewhere
 
 
 def _running(values: np.ndarray) -> np.ndarray:
@@ -323,59 +354,22 @@ def _running(values: np.ndarray) -> np.ndarray:
     return sums
 
 
-def _number_moments(
-    stratum: np.ndarray, moment: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return each element's key; each key's number from 0 in its stratum, and its stratum."""
-    low = int(moment.min())
-    span = int(moment.max()) - low + 1
-    place = stratum * span + (moment - low)
-    if int(place.max()) <= 4 * len(place) + 100_000:
-        occurs = np.zeros(int(place.max()) + 1, bool)
-        occurs[place] = True
-        places, key = np.flatnonzero(occurs), (np.cumsum(occurs) - 1)[place]
-    else:
-        places, key = np.unique(place, return_inverse=True)
-    layer = places // span
-    starts = np.flatnonzero(_changes([layer]))
-    code = np.arange(len(places)) - np.repeat(starts, np.diff(np.append(starts, len(places))))
-    return key, code, layer
-
-
-def _by_score(stratum: np.ndarray, score: np.ndarray, key: np.ndarray) -> np.ndarray:
-    """Return the order by stratum, score and moment."""
-    order = _order(key)
-    order = order[np.argsort(score[order], kind="stable")]
-    return order[_order(stratum[order])] if stratum.any() else order
-
-
-def _order(codes: np.ndarray) -> np.ndarray:
-    """Return the order of codes, rows with the same code as they are."""
-    # numpy sorts integers of 16 bits in one pass.
-    small = codes.astype(np.uint16) if int(codes.max()) < 2**16 else codes
-    return np.argsort(small, kind="stable")
-
-
 def _tied_sums(
-    stratum: np.ndarray,
-    score: np.ndarray,
-    key: np.ndarray,
-    early: np.ndarray,
-    late: np.ndarray,
-    order: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the sums over partners with the same score: later ones, earlier ones."""
-    groups = _changes([stratum[order], score[order]])
-    result = np.zeros(len(order)), np.zeros(len(order))
-    if groups.all():
-        return result
-    bounds = []
-    for changed in (groups, groups | _changes([key[order]])):
-        starts = np.flatnonzero(changed)
-        ends = np.append(starts[1:], len(order))
-        bounds.append((np.repeat(starts, ends - starts), np.repeat(ends, ends - starts)))
-    (group_start, group_end), (start, end) = bounds
-    later, earlier = _running(late[order]), _running(early[order])
-    result[0][order] = later[group_end] - later[end]
-    result[1][order] = earlier[start] - earlier[group_start]
-    return result
+    ranking: _Ranking, early: np.ndarray, late: np.ndarray, first: np.ndarray, second: np.ndarray
+) -> np.ndarray:
+    """Return the sums over partners with the same score, for those who share theirs."""
+    shared = ranking.shared
+    if len(shared) == 0:
+        return np.zeros(0)
+    groups = _changes([ranking.group[shared]])
+    starts = np.flatnonzero(groups | _changes([ranking.moment[shared]]))
+    ends = np.append(starts[1:], len(shared))
+    # What is alike in score and moment has the same partners.
+    first_of = np.flatnonzero(groups[starts])
+    n_alike = np.diff(np.append(first_of, len(starts)))
+    group_start = np.repeat(starts[first_of], n_alike)
+    group_end = np.repeat(ends[first_of + n_alike - 1], n_alike)
+    later, earlier = _running(late[shared]), _running(early[shared])
+    sums_later = np.repeat(later[group_end] - later[ends], ends - starts)
+    sums_earlier = np.repeat(earlier[starts] - earlier[group_start], ends - starts)
+    return first[shared] * sums_later + second[shared] * sums_earlier

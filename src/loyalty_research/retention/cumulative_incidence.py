@@ -110,14 +110,8 @@ def cumulative_incidence(
         counts = counts_of_rows(rows, times=asked or ())
         _check_causes(rows.causes, counts, event)
         groups, causes, parts = rows.groups, rows.causes, _robust_curves(rows, counts, asked or ())
-    table = _stack(groups, causes, parts)
-    if weight is None:
-        table = table.drop(columns=WEIGHTS)
-    if asked is not None:
-        table = table[table["time"].isin(asked)].reset_index(drop=True)
-    low, high = _interval(table, norm.ppf((1 + level) / 2), conf_type)
-    table = table.assign(conf_low=low, conf_high=high, conf_level=level)
-    return table.drop(columns="someone_left")
+    table = _stack(groups, causes, parts, level, conf_type, weighted=weight is not None)
+    return table if asked is None else table[table["time"].isin(asked)].reset_index(drop=True)
 
 
 # --- estimate -------------------------------------------------------------------------------------
@@ -162,38 +156,48 @@ def _greenwood(counts: Counts) -> np.ndarray:
     return np.sqrt(np.maximum(variance, 0))
 
 
-def _curves(counts: Counts, weighted: Counts, std_error: np.ndarray) -> list[pd.DataFrame]:
-    """Return a table for each cause of a group."""
+def _curves(counts: Counts, weighted: Counts, std_error: np.ndarray) -> list[dict[str, np.ndarray]]:
+    """Return the columns of each cause of a group."""
     shares = _incidences(weighted)
     left = np.cumsum(counts.events.sum(axis=1) + counts.censored) > 0
     return [
-        pd.DataFrame(
-            {
-                "time": counts.time,
-                "n_at_risk": counts.at_risk,
-                "n_events": counts.events[:, k],
-                "n_censored": counts.censored,
-                "weight_at_risk": weighted.at_risk,
-                "weight_events": weighted.events[:, k],
-                "weight_censored": weighted.censored,
-                "estimate": shares[:, k],
-                "std_error": np.where(shares[:, k] > 0, std_error[:, k], 0.0),
-                "someone_left": left,
-            }
-        )
+        {
+            "time": counts.time,
+            "n_at_risk": counts.at_risk,
+            "n_events": counts.events[:, k],
+            "n_censored": counts.censored,
+            "weight_at_risk": weighted.at_risk,
+            "weight_events": weighted.events[:, k],
+            "weight_censored": weighted.censored,
+            "estimate": shares[:, k],
+            "std_error": np.where(shares[:, k] > 0, std_error[:, k], 0.0),
+            "someone_left": left,
+        }
         for k in range(counts.events.shape[1])
     ]
 
 
 def _stack(
-    groups: pd.DataFrame, causes: tuple[str, ...], parts: Sequence[Sequence[pd.DataFrame]]
+    groups: pd.DataFrame,
+    causes: tuple[str, ...],
+    parts: Sequence[Sequence[dict[str, np.ndarray]]],
+    level: float,
+    conf_type: str,
+    *,
+    weighted: bool,
 ) -> pd.DataFrame:
-    lengths = [len(table) for part in parts for table in part]
-    which = np.repeat(np.arange(len(parts) * len(causes)), lengths)
-    table = pd.concat([table for part in parts for table in part], ignore_index=True)
-    named = groups.iloc[which // len(causes)].reset_index(drop=True)
-    named = named.assign(cause=np.array(causes, dtype=object)[which % len(causes)])
-    return pd.concat([named, table], axis=1)
+    """Return the curves of all groups and causes under one another, with their intervals."""
+    curves = [curve for part in parts for curve in part]
+    which = np.repeat(np.arange(len(curves)), [len(curve["time"]) for curve in curves])
+    named = groups.iloc[which // len(causes)]
+    columns = {name: np.concatenate([curve[name] for curve in curves]) for name in curves[0]}
+    someone_left, z = columns.pop("someone_left"), norm.ppf((1 + level) / 2)
+    low, high = _interval(columns["estimate"], columns["std_error"], someone_left, z, conf_type)
+    keys: dict[Any, Any] = {name: named[name].array for name in groups}
+    keys["cause"] = np.array(causes, dtype=object)[which % len(causes)]
+    kept = {name: columns[name] for name in columns if weighted or name not in WEIGHTS}
+    limits = {"conf_low": low, "conf_high": high, "conf_level": np.full(len(low), level)}
+    return pd.DataFrame({**keys, **kept, **limits}, copy=False)
 
 
 # --- robust standard error ------------------------------------------------------------------------
@@ -201,7 +205,7 @@ def _stack(
 
 def _robust_curves(
     rows: Rows, counts: Sequence[Counts], asked: Sequence[int]
-) -> list[list[pd.DataFrame]]:
+) -> list[list[dict[str, np.ndarray]]]:
     weighted = counts_of_rows(rows, times=asked, weighted=True)
     parts = []
     for g, where in enumerate(rows_by_group(rows.group, len(rows.groups))):
@@ -290,8 +294,10 @@ def _products(entering: np.ndarray, leaving: np.ndarray, spans: _Spans, length: 
 # --- interval and checks --------------------------------------------------------------------------
 
 
-def _interval(table: pd.DataFrame, z: float, conf_type: str) -> tuple[np.ndarray, np.ndarray]:
-    share, half = table["estimate"].to_numpy(), z * table["std_error"].to_numpy()
+def _interval(
+    share: np.ndarray, std_error: np.ndarray, someone_left: np.ndarray, z: float, conf_type: str
+) -> tuple[np.ndarray, np.ndarray]:
+    half = z * std_error
     inside = (share > 0) & (share < 1)
     middle = np.where(inside, share, 0.5)
     if conf_type == "plain":
@@ -306,7 +312,7 @@ def _interval(table: pd.DataFrame, z: float, conf_type: str) -> tuple[np.ndarray
     # Where nobody, or everybody, has had the cause one limit is known and the other is not.
     low = np.where(inside, low, np.where(share > 0, np.nan, 0.0))
     high = np.where(inside, high, np.where(share > 0, 1.0, np.nan))
-    return low, np.where(table["someone_left"], high, 0.0)
+    return low, np.where(someone_left, high, 0.0)
 
 
 def _check_times(times: Sequence[int] | None) -> list[int] | None:

@@ -17,6 +17,7 @@ censored at t is at risk at t, and so is whoever has an event there; whoever ent
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -26,8 +27,17 @@ import numpy as np
 import pandas as pd
 
 from loyalty_research.data.arguments import as_columns
+from loyalty_research.errors import DataError
+from loyalty_research.retention.counted_rows import N_ROWS, count_rows
 from loyalty_research.retention.exits import count_exits, refuse_clash
-from loyalty_research.retention.rows import CENSORED, Rows, group_codes, open_rows, rows_by_group
+from loyalty_research.retention.rows import (
+    CENSORED,
+    Rows,
+    group_codes,
+    has_columns,
+    open_rows,
+    rows_by_group,
+)
 
 COUNTS = ["time", "n_at_risk", "n_events", "n_censored"]
 """The columns of a risk set table after those of the group."""
@@ -136,7 +146,7 @@ def counts_by_group(
     names = as_columns(by)
     refuse_clash(names, time, event, entry)
     if isinstance(data, pd.DataFrame):
-        rows = open_rows(
+        rows = open_counted_rows(
             data, time=time, event=event, entry=entry, by=names, freq=freq, causes=causes
         )
         return rows.groups, counts_of_rows(rows, times=times), rows.causes
@@ -178,6 +188,54 @@ def counts_of_rows(
             tally(rows.time[where], rows.event[where], len(rows.causes), own, entered, times)
         )
     return result
+
+
+def open_counted_rows(
+    data: Any,
+    *,
+    time: str,
+    event: str,
+    entry: str | None = None,
+    by: Sequence[str] = (),
+    strata: Sequence[str] = (),
+    freq: str | None = None,
+    causes: bool = False,
+) -> Rows:
+    """Return the rows of any frame, counted first where that is possible.
+
+    Plain columns of a pandas frame are counted as they are, and the door looks at each distinct
+    combination of values instead of each row. Should it find a fault, it looks at the rows, so
+    that its message is of rows.
+
+    Args:
+        data: One row a patient. pandas, Polars, Arrow, DuckDB or Spark.
+        time: Column with the time of event or censoring.
+        event: Column that is true or 1 for an event; with `causes` the cause as text.
+        entry: Column with the time from which the patient is under observation.
+        by: Columns that name groups.
+        strata: Columns that name strata.
+        freq: Column of whole numbers from 1: how many patients a row stands for.
+        causes: The event names one of several causes; missing or "censored" is censored.
+
+    Returns:
+        As `compress`.
+
+    Raises:
+        DataError: As for `risk_sets`.
+
+    Examples:
+        >>> data = pd.DataFrame({"time": [1] * 18 + [2], "event": [1] * 19})
+        >>> open_counted_rows(data, time="time", event="event").freq.tolist()
+        [18, 1]
+    """
+    names: dict[str, Any] = {"time": time, "event": event, "by": by, "strata": strata}
+    columns = list(dict.fromkeys([time, event, *by, *strata]))
+    if entry is None and freq is None and has_columns(data, columns):
+        counted = count_rows(data, columns)
+        if counted is not None:
+            with contextlib.suppress(DataError):
+                return open_rows(counted, **names, causes=causes, freq=N_ROWS)
+    return compress(open_rows(data, **names, entry=entry, freq=freq, causes=causes))
 
 
 def compress(rows: Rows) -> Rows:
