@@ -182,3 +182,12 @@ def test_admissions_are_fewer_by_a_quarter():
     rate = data.groupby("arm")["event"].sum() / days
     assert rate[1] / rate[0] == pytest.approx(0.75, abs=0.03)
     assert (data.groupby("patient_id")["died"].sum() <= 1).all()
+
+
+def test_waits_change_at_the_median_as_stated():
+    world = simulate_design("waiting_times", seed=15, n_visits=4000)
+    medians = world.data.groupby(["service", world.data["period"] >= 24])["minutes"].median()
+    for service, change in world.truth.items():
+        found = medians[service, True] - medians[service, False]
+        # The town's drift is in all three services and differs between the halves by chance.
+        assert found == pytest.approx(change, abs=1.0)

@@ -23,6 +23,7 @@ from loyalty_research.data.simulate_panels import (
     interrupted_series,
     staggered_roll_out,
     stepped_wedge,
+    waiting_times,
 )
 
 
@@ -550,5 +551,6 @@ DESIGNS: Mapping[str, Callable[..., World]] = MappingProxyType({
     "staggered": staggered_roll_out,
     "interrupted_series": interrupted_series,
     "controlled_series": controlled_series,
+    "waiting_times": waiting_times,
 })  # fmt: skip
 """Every world by its name."""

@@ -139,6 +139,47 @@ def controlled_series(
     return data.assign(score=score, control=control["score"]), {"level": -1.0, "slope": 0.0}
 
 
+def waiting_times(
+    random: np.random.Generator, *, n_periods: int = 48, n_visits: int = 120
+) -> World:
+    """Draw the waits of three services, of which one changes how it receives patients.
+
+    From period `n_periods // 2` on the median wait of "changed" is 12 minutes and not 40; patients
+    whom it no longer takes make those of "neighbour" wait 5 minutes longer; "control" is left
+    alone. A season and a drift of the whole town are in all three.
+
+    Args:
+        random: Source of randomness.
+        n_periods: Months.
+        n_visits: Visits to a service in a month, on average.
+
+    Returns:
+        `service, period, month, minutes`, a row a visit. Truths: the change of the median.
+
+    Examples:
+        >>> data, truth = waiting_times(np.random.default_rng(1), n_periods=24, n_visits=5)
+        >>> data["service"].unique().tolist(), truth["changed"]
+        (['changed', 'control', 'neighbour'], -28.0)
+    """
+    names = ("changed", "control", "neighbour")
+    levels, changes = (40.0, 30.0, 22.0), (-28.0, 0.0, 5.0)
+    period = np.arange(n_periods)
+    town = 2.0 * np.cos(2 * np.pi * period / 12) + _lasting(random, n_periods, 0.5, sd=0.8)
+    after = period >= n_periods // 2
+    parts = []
+    for name, level, change in zip(
+        ("changed", "control", "neighbour"), levels, changes, strict=True
+    ):
+        median = level + change * after + town + _lasting(random, n_periods, 0.3, sd=0.5)
+        when = np.repeat(period, random.poisson(n_visits, n_periods))
+        minutes = median[when] * np.exp(random.normal(0, 0.5, len(when)))
+        parts.append(pd.DataFrame({
+            "service": name, "period": when, "month": when % 12 + 1, "minutes": minutes.round(1),
+        }))  # fmt: skip
+    truth = dict(zip(names, changes, strict=True))
+    return pd.concat(parts, ignore_index=True), truth
+
+
 def _lasting(random: np.random.Generator, n: int, rho: float, *, sd: float) -> np.ndarray:
     """Return errors of a stationary AR(1) with the given standard deviation."""
     noise = np.empty(n)
