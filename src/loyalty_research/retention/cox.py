@@ -113,10 +113,10 @@ def check_settings(settings: Mapping[str, Any], *, of: str) -> None:
         UsageError: A name that is none; the nearest is proposed.
 
     Examples:
-        >>> check_settings({"tie": "efron"}, of="check_cox")
+        >>> check_settings({"clusters": 1}, of="fit")
         Traceback (most recent call last):
         ...
-        loyalty_research.errors.UsageError: check_cox has no argument 'tie'; did you mean "ties"?
+        loyalty_research.errors.UsageError: fit has no argument 'clusters'; did you mean "cluster"?
     """
     known = set(inspect.signature(fit_cox).parameters) - {"data", "covariates"}
     for name in settings:
