@@ -10,7 +10,7 @@ STAMP := .venv/.set-up
 export MPLCONFIGDIR := $(CURDIR)/.venv/matplotlib
 export IPYTHONDIR := $(CURDIR)/.venv/ipython
 
-.PHONY: help setup report test check lab browser bench lock dictionary notebooks clean
+.PHONY: help setup report test check lab browser bench proof lock dictionary notebooks clean
 
 help:
 	@echo "make report   set up, run the example reports, say where they are"
@@ -19,6 +19,7 @@ help:
 	@echo "make check    lint, formatting, types, and whether notebooks and models agree"
 	@echo "make browser  look at the pages in a real Chromium (which must be installed)"
 	@echo "make bench    time the estimators side by side with what people use instead"
+	@echo "make proof    try every method of effects on a thousand drawn worlds (long; goes on where it stopped)"
 	@echo "for maintainers: make lock | dictionary | notebooks"
 
 setup: $(STAMP)
@@ -53,6 +54,9 @@ browser: setup
 
 bench: setup
 	$(BIN)/python benchmarks/retention.py
+
+proof: setup
+	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python tools/prove.py
 
 lock: setup
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv

@@ -156,7 +156,7 @@ def test_an_event_study_separates_before_from_after():
 
 def test_a_series_shows_what_would_have_been_only_after_the_change():
     rows = pd.DataFrame({"m": range(6), "observed": 5.0, "fitted": 5.0, "counterfactual": 6.0})
-    rows = rows.assign(counterfactual_low=5.5, counterfactual_high=6.5)
+    rows = rows.assign(conf_low=5.5, conf_high=6.5)
     axes = plot_series(rows, time="m", start=3)
     lines = {line.get_label(): list(line.get_xdata()) for line in axes.lines}
     assert lines["without the change"] == [3, 4, 5]

@@ -53,9 +53,8 @@ def test_coverage_bias_and_error_are_those_counted_by_hand():
 
 
 def test_a_refusal_is_counted_and_not_taken_for_an_answer():
-    runs = run_case(
-        Case("null_subgroups", "refuses", "mean_difference", refusing), first=0, last=20
-    )
+    case = Case("null_subgroups", "refuses", "mean_difference", refusing)
+    runs = run_case(case, first=0, last=20)
     refused = runs["refused"].sum()
     by_hand = sum(
         simulate_design("null_subgroups", seed=k).data["score"].iloc[0] > 0 for k in range(20)

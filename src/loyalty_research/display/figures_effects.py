@@ -214,18 +214,18 @@ def plot_event_study(
 def plot_series(
     counterfactual: Any,
     *,
-    time: str,
     start: Any,
+    time: str = "time",
     outcome: str = "Outcome",
     period: str = "Period",
 ) -> Axes:
     """Draw a series with its model and with what it would have been without the change.
 
     Args:
-        counterfactual: one row a period: `time`, `observed`, `fitted`, `counterfactual`,
-            `counterfactual_low`, `counterfactual_high`.
-        time: the column of the period.
+        counterfactual: one row a period: `observed`, `fitted`, `counterfactual`, `conf_low`,
+            `conf_high`, as the function of that name returns it.
         start: the first period of the change.
+        time: the column of the period.
         outcome: the title of the vertical axis.
         period: the title of the horizontal axis.
 
@@ -237,19 +237,19 @@ def plot_series(
 
     Examples:
         >>> rows = pd.DataFrame({"month": [1, 2], "observed": [5, 3], "fitted": [5, 3.2],
-        ...     "counterfactual": [5, 5], "counterfactual_low": 4, "counterfactual_high": 6})
+        ...     "counterfactual": [5, 5], "conf_low": 4, "conf_high": 6})
         >>> plot_series(rows, time="month", start=2).get_xlabel()
         'Period'
     """
     rows = as_pandas(counterfactual)
-    named = ["observed", "fitted", "counterfactual", "counterfactual_low", "counterfactual_high"]
+    named = ["observed", "fitted", "counterfactual", "conf_low", "conf_high"]
     require_columns(rows, [time, *named], what="the series")
     after = rows[rows[time] >= start]
     with house_style([outcome, period]):
         figure = new_figure(3.5)
         axes = place_axes(figure, left=0.9, right=0.3, top=0.4, bottom=0.62)
         axes.axvline(_before(rows[time], start), color=GREY, linewidth=0.8, linestyle=_DASHED)
-        low, high = (after[f"counterfactual_{k}"].astype(float) for k in ("low", "high"))
+        low, high = (after[f"conf_{k}"].astype(float) for k in ("low", "high"))
         axes.fill_between(after[time], low, high, color=COLOURS[1], alpha=0.15, linewidth=0)
         without: dict[str, Any] = {"color": COLOURS[1], "linestyle": DASHES[1]}
         axes.plot(after[time], after["counterfactual"], label="without the change", **without)
