@@ -1,6 +1,8 @@
 """What a programme changed: one module a design, checks before estimates, one shape of result."""
 
+from loyalty_research.effects.counterfactual import counterfactual
 from loyalty_research.effects.effect import Effect, Facts
+from loyalty_research.effects.interrupted_time_series import interrupted_time_series, placebo_starts
 from loyalty_research.effects.planning import detectable_share, power, sample_size
 from loyalty_research.effects.planning_core import cluster_design_effect
 from loyalty_research.effects.planning_means import (
@@ -42,6 +44,9 @@ __all__ = [  # noqa: RUF022 - the order of the flow
     "risk_difference",
     "risk_ratio",
     "mean_difference",
+    "interrupted_time_series",
+    "placebo_starts",
+    "counterfactual",
     "sample_size",
     "power",
     "detectable_share",
