@@ -23,6 +23,7 @@ from loyalty_research.effects.planning_survival import (
     sample_size_survival,
     share_with_event,
 )
+from loyalty_research.effects.permutation import permutation_test
 from loyalty_research.effects.randomised import mean_difference, risk_difference, risk_ratio
 from loyalty_research.effects.roll_out import (
     compare_roll_outs,
@@ -44,6 +45,7 @@ __all__ = [  # noqa: RUF022 - the order of the flow
     "risk_difference",
     "risk_ratio",
     "mean_difference",
+    "permutation_test",
     "interrupted_time_series",
     "placebo_starts",
     "counterfactual",

@@ -17,6 +17,8 @@ LEAST_DF = 5.0
 """Satterthwaite degrees of freedom below which an interval by cluster is not to be relied on."""
 FEW_CLUSTERS = 4
 """Clusters an arm below which the permutation test is shown beside the model."""
+_NOTHING = 1e-12
+"""Part of the other arm's level below which a level is 0."""
 _SPARE = 3e-5
 """Part of a column's length, below which it is explained by the columns before it."""
 
@@ -49,7 +51,8 @@ class ArmLevels:
             Missing numbers where a level is not above 0.
         """
         low, high = self.values[0], self.values[1]
-        if min(low, high) <= 0:
+        # A level of 0 comes out of the solution as a number of this size.
+        if min(low, high) <= _NOTHING * max(abs(low), abs(high)):
             return math.nan, math.nan, math.nan
         slope = self.at[1] / high - self.at[0] / low
         _, error, df = self.fit.contrast(slope)

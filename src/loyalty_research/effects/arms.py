@@ -173,6 +173,8 @@ def arm_faults(
     for k, name in ((0, "comparison"), (1, "programme")):
         if not (known & (treated == k)).any():
             words = f"no row of arm {k}, the {name}, has a known {outcome}"
+            # Weights are made without an outcome; the arm then stands in its place.
+            words = f"no row is of arm {k}, the {name}" if outcome == arm else words
             faults.append(Fault("data", arm, 0, words, "choose patients of whom both arms occur"))
     return faults, treated
 
@@ -318,9 +320,8 @@ override={'clusters': ...}
 
 def _assigned_by(data: Any, arm: str) -> tuple[str, int]:
     """Return the column by whose levels the arm is constant, and how many levels it has."""
-    for name in ASSIGNERS:
-        if name not in column_names(data, table="data"):
-            continue
+    there = column_names(data, table="data")
+    for name in [name for name in ASSIGNERS if name in there]:
         table = take_columns(data, [name, arm]).dropna()
         arms = table.groupby(name, observed=True)[arm].agg(["nunique", "size"])
         if 2 <= len(arms) <= len(table) / 2 and (arms["nunique"] == 1).all():

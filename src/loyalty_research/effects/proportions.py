@@ -8,6 +8,8 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.stats import norm
 
+_NOTHING = 1e-12
+"""Difference of shares below which there is none."""
 _FAR = 60.0
 """Log of a ratio beyond which no two proportions of patients lie."""
 
@@ -175,8 +177,10 @@ def number_needed(difference: float, low: float, high: float, *, better: str) ->
     up, down = {"higher": ("NNTB", "NNTH"), "lower": ("NNTH", "NNTB")}.get(
         better, ("for one more", "for one fewer")
     )
-    sign = up if difference >= 0 else down
-    counts = [math.inf if value == 0 else 1 / abs(value) for value in (difference, low, high)]
+    sign = up if difference > -_NOTHING else down
+    # Differences of shares that are one come out of a model as numbers of this size.
+    shares = (difference, low, high)
+    counts = [math.inf if abs(value) < _NOTHING else 1 / abs(value) for value in shares]
     number, at_low, at_high = counts
     crosses = not (low > 0 or high < 0)
     if math.isnan(low):
@@ -184,7 +188,7 @@ def number_needed(difference: float, low: float, high: float, *, better: str) ->
     elif crosses:
         # First the end on the estimate's own side, then through infinity to the other.
         ends = [_named(up, at_high), _named(down, at_low)]
-        own, other = ends if difference >= 0 else ends[::-1]
+        own, other = ends if difference > -_NOTHING else ends[::-1]
         inside, limits = f"{own} to infinity to {other}", (math.nan, math.nan)
     else:
         limits = (min(at_low, at_high), max(at_low, at_high))

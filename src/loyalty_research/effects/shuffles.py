@@ -147,6 +147,6 @@ def _drawn(
         k = min(at_once, n_permutations - start)
         picked = []
         for at in members:
-            order = np.argsort(rng.random((k, len(at))), axis=1)
-            picked.append(at[order[:, : int(arm[at].sum())]])
+            mixed = rng.permuted(np.tile(at, (k, 1)), axis=1)
+            picked.append(mixed[:, : int(arm[at].sum())])
         yield np.concatenate(picked, axis=1)
