@@ -30,7 +30,7 @@ FOUR = pd.DataFrame(
 
 
 def test_follow_up_is_split_by_hand():
-    split = split_follow_up(FOUR, at="at")
+    split = split_follow_up(FOUR, exposed_at="at")
     # a enrols on day 20; b never; c on the first day; d on the day of leaving, too late.
     assert split["patient_id"].tolist() == ["a", "a", "b", "c", "d"]
     assert split["entry"].tolist() == [0, 20, 0, 0, 0]
@@ -41,14 +41,14 @@ def test_follow_up_is_split_by_hand():
 
 def test_enrolment_on_the_day_of_entry_is_exposed_from_the_start():
     data = FOUR.assign(entry=[20, 5, 0, 0])
-    split = split_follow_up(data, at="at", entry="entry")
+    split = split_follow_up(data, exposed_at="at", entry="entry")
     assert split["exposed"].tolist() == [True, False, True, False]
     assert split["entry"].tolist() == [20, 5, 0, 0]
 
 
 def test_a_second_exposure_splits_the_pieces_again():
-    once = split_follow_up(FOUR.assign(second=30), at="at")
-    twice = split_follow_up(once, at="second", entry="entry", exposed="moved")
+    once = split_follow_up(FOUR.assign(second=30), exposed_at="at")
+    twice = split_follow_up(once, exposed_at="second", entry="entry", exposed="moved")
     first = twice[twice["patient_id"] == "a"]
     assert first["entry"].tolist() == [0, 20, 30]
     assert first["event"].tolist() == [0, 0, 1]
@@ -68,7 +68,7 @@ def test_pieces_at_fixed_times_are_those_of_survsplit(published):
 
 def test_pieces_at_exposure_are_those_of_tmerge(published):
     stored = published("landmark")
-    split = split_follow_up(pd.DataFrame(stored["patients"]), at="at")
+    split = split_follow_up(pd.DataFrame(stored["patients"]), exposed_at="at")
     assert len(split) == 172
     assert split["entry"].tolist() == stored["pieces"]["tstart"]
     assert split["time"].tolist() == stored["pieces"]["tstop"]
@@ -77,14 +77,17 @@ def test_pieces_at_exposure_are_those_of_tmerge(published):
 
 
 def test_immortal_time_is_counted_by_hand(assert_columns):
-    checks = check_immortal_time(FOUR, at="at")
+    checks = check_immortal_time(FOUR, exposed_at="at")
     assert_columns(checks, "checks")
     # Ever: a 50 days (20 of them before) and c 40, 2 events; never: b 90 and d 30, 1 event.
     naive = (2 / 90) / (1 / 120)
     split = (2 / 70) / (1 / 140)
     assert checks["statistic"].tolist() == pytest.approx([20, 20 / 90, naive, split])
     assert checks["passed"].tolist() == [False, False, None, None]
-    assert check_immortal_time(FOUR.assign(at=np.nan), at="at")["passed"].tolist()[:2] == [True] * 2
+    assert (
+        check_immortal_time(FOUR.assign(at=np.nan), exposed_at="at")["passed"].tolist()[:2]
+        == [True] * 2
+    )
 
 
 def test_exact_intervals_of_rates_agree_with_r(published):
@@ -97,7 +100,7 @@ def test_exact_intervals_of_rates_agree_with_r(published):
 
 
 def test_rates_of_groups_count_rows_events_and_time(assert_columns):
-    split = split_follow_up(FOUR, at="at").assign(n=2)
+    split = split_follow_up(FOUR, exposed_at="at").assign(n=2)
     rates = person_time_rates(split, by="exposed", entry="entry", per=365)
     assert_columns(rates, "estimates", groups=["exposed"], more=["person_time"])
     assert rates["person_time"].tolist() == [140, 70]
@@ -121,7 +124,7 @@ def test_a_split_changes_no_curve_no_time_and_no_event(rows, cuts):
     whole = kaplan_meier(data, entry="entry")
     for split in (
         split_at_times(data, times=cuts, entry="entry"),
-        split_follow_up(data, at="at", entry="entry"),
+        split_follow_up(data, exposed_at="at", entry="entry"),
     ):
         assert (split["entry"] < split["time"]).all()
         assert (split["time"] - split["entry"]).sum() == data["length"].sum()
@@ -143,24 +146,38 @@ def test_every_engine_gives_the_same_pieces(engine):
             "at": np.where(rng.random(60) < 0.5, np.nan, rng.integers(0, 90, 60)),
         }
     )
-    for function, names in ((split_follow_up, {"at": "at"}), (split_at_times, {"times": [30, 60]})):
+    for function, names in (
+        (split_follow_up, {"exposed_at": "at"}),
+        (split_at_times, {"times": [30, 60]}),
+    ):
         expected = function(data, **names).reset_index(drop=True)
         found = engine.read(function(engine.make(data), **names), sort=["patient_id", "entry"])
         pd.testing.assert_frame_equal(found[list(expected)], expected, check_dtype=False)
     pd.testing.assert_frame_equal(
-        check_immortal_time(engine.make(data), at="at"), check_immortal_time(data, at="at")
+        check_immortal_time(engine.make(data), exposed_at="at"),
+        check_immortal_time(data, exposed_at="at"),
     )
     pd.testing.assert_frame_equal(person_time_rates(engine.make(data)), person_time_rates(data))
 
 
 def test_a_cause_is_kept_on_the_last_piece_alone():
-    split = split_follow_up(FOUR.assign(event=["died", None, "lapsed", "lapsed"]), at="at")
+    split = split_follow_up(FOUR.assign(event=["died", None, "lapsed", "lapsed"]), exposed_at="at")
     assert split["event"].fillna("-").tolist() == ["-", "died", "-", "lapsed", "lapsed"]
+
+
+@pytest.mark.parametrize("labels", [[5, 5, 7, 7], list("wxyz")])
+def test_every_piece_has_a_label_of_its_own(labels):
+    data = FOUR.set_index(pd.Index(labels))
+    for pieces in (
+        split_follow_up(data, exposed_at="at"),
+        split_at_times(data, times=[25]),
+    ):
+        assert pieces.index.equals(pd.RangeIndex(len(pieces)))
 
 
 def test_the_input_is_unchanged():
     data = FOUR.copy()
-    split_follow_up(data, at="at")
+    split_follow_up(data, exposed_at="at")
     pd.testing.assert_frame_equal(data, FOUR)
 
 
@@ -187,7 +204,7 @@ def test_the_input_is_unchanged():
 )
 def test_data_that_cannot_be_split_are_refused(data, message):
     with pytest.raises(DataError, match=message):
-        split_follow_up(data, at="at")
+        split_follow_up(data, exposed_at="at")
 
 
 LEFT_ON_DAY_0 = pd.DataFrame(
@@ -203,7 +220,7 @@ LEFT_ON_DAY_0 = pd.DataFrame(
 def test_who_enters_on_day_minus_1_keeps_the_events_of_day_0():
     whole = LEFT_ON_DAY_0.assign(entry=-1)
     for pieces in (
-        split_follow_up(whole, at="at", entry="entry"),
+        split_follow_up(whole, exposed_at="at", entry="entry"),
         split_at_times(whole, times=[4, 8], entry="entry"),
     ):
         assert pieces["event"].sum() == 6
@@ -221,7 +238,7 @@ def test_who_enters_on_day_minus_1_keeps_the_events_of_day_0():
 
 
 def test_who_is_exposed_on_day_0_is_not_exposed_yet_on_it_if_all_enter_on_day_minus_1():
-    pieces = split_follow_up(LEFT_ON_DAY_0.assign(entry=-1), at="at", entry="entry")
+    pieces = split_follow_up(LEFT_ON_DAY_0.assign(entry=-1), exposed_at="at", entry="entry")
     own = pieces[pieces["age"] == 64]
     assert own[["entry", "time"]].to_numpy().tolist() == [[-1, 0], [0, 9]]
     assert own["exposed"].tolist() == [False, True]
@@ -243,8 +260,8 @@ def test_settings_that_cannot_be_meant_are_refused():
     with pytest.raises(UsageError, match="times=0 must be a whole number, at least 1"):
         split_at_times(FOUR, times=[0])
     with pytest.raises(UsageError, match="a column entry that was not named"):
-        split_follow_up(FOUR.assign(entry=1), at="at")
+        split_follow_up(FOUR.assign(entry=1), exposed_at="at")
     with pytest.raises(UsageError, match="'at' is also a column that is read"):
-        split_follow_up(FOUR, at="at", exposed="at")
+        split_follow_up(FOUR, exposed_at="at", exposed="at")
     with pytest.raises(UsageError, match="per=0 must be a whole number"):
         person_time_rates(FOUR, per=0)

@@ -23,7 +23,7 @@ _START, _STOP = "__start", "__stop"
 def split_follow_up(
     data: Any,
     *,
-    at: str,
+    exposed_at: str,
     time: str = "time",
     event: str = "event",
     entry: str | None = None,
@@ -40,7 +40,7 @@ def split_follow_up(
 
     Args:
         data: One row a patient or spell. pandas, Polars, Arrow, DuckDB or Spark.
-        at: Column with the time of exposure, in the unit of `time`; missing = never. On the
+        exposed_at: Column with the time of exposure, in the unit of `time`; missing = never. On the
             day of entry or before: exposed from the start. On the day of exit or after: never.
         time: Column with the time of event or censoring: whole units, above 0 or the entry.
         event: Column with the event: true or false, 1 or 0, or the cause as text.
@@ -59,17 +59,17 @@ def split_follow_up(
 
     Examples:
         >>> data = pd.DataFrame({"time": [50, 90], "event": [1, 0], "enrolled": [20, None]})
-        >>> split_follow_up(data, at="enrolled")[["entry", "time", "event", "exposed"]]
+        >>> split_follow_up(data, exposed_at="enrolled")[["entry", "time", "event", "exposed"]]
            entry  time  event  exposed
         0      0    20      0    False
-        0     20    50      1     True
-        1      0    90      0    False
+        1     20    50      1     True
+        2      0    90      0    False
     """
-    refuse_names([exposed], [time, event, entry, at], argument="exposed")
-    rows = _open(data, time=time, event=event, entry=entry, at=at)
-    later = (nw.col(at) >= nw.col(_STOP)).fill_null(True)
-    already = (nw.col(at) <= nw.col(_START)).fill_null(False)
-    day = nw.col(at).cast(nw.Int64)
+    refuse_names([exposed], [time, event, entry, exposed_at], argument="exposed")
+    rows = _open(data, time=time, event=event, entry=entry, at=exposed_at)
+    later = (nw.col(exposed_at) >= nw.col(_STOP)).fill_null(True)
+    already = (nw.col(exposed_at) <= nw.col(_START)).fill_null(False)
+    day = nw.col(exposed_at).cast(nw.Int64)
     split = rows.filter(~later & ~already)
     pieces = [
         _piece(rows.filter(later), False),
@@ -115,7 +115,7 @@ def split_at_times(
            entry  time  event  interval
         0      0    50      1         0
         1      0    60      0         0
-        1     60    90      0         1
+        2     60    90      0         1
     """
     given = np.atleast_1d(np.asarray(times)).tolist()
     cuts = sorted({check_whole(x, name="times", minimum=1) for x in given})
@@ -138,7 +138,7 @@ def split_at_times(
 def check_immortal_time(
     data: Any,
     *,
-    at: str,
+    exposed_at: str,
     time: str = "time",
     event: str = "event",
     entry: str | None = None,
@@ -152,7 +152,7 @@ def check_immortal_time(
 
     Args:
         data: One row a patient. pandas, Polars, Arrow, DuckDB or Spark.
-        at: Column with the time of exposure; missing = never.
+        exposed_at: Column with the time of exposure; missing = never.
         time: Column with the time of event or censoring: whole units, above 0 or the entry.
         event: Column that is true or 1 for an event, false or 0 for censoring.
         entry: Column with the time from which the patient is under observation.
@@ -165,18 +165,19 @@ def check_immortal_time(
 
     Examples:
         >>> data = pd.DataFrame({"time": [50, 90], "event": [1, 1], "enrolled": [20, None]})
-        >>> check_immortal_time(data, at="enrolled")[["check", "statistic", "passed"]].round(3)
+        >>> found = check_immortal_time(data, exposed_at="enrolled")
+        >>> found[["check", "statistic", "passed"]].round(3)
                       check  statistic passed
         0     immortal_time     20.000  False
         1    immortal_share      0.400  False
         2  naive_rate_ratio      1.800   None
         3  split_rate_ratio      3.667   None
     """
-    wanted = [name for name in (time, event, entry, at) if name is not None]
-    refuse_names(["__exposed", "__ever"], wanted, argument="at")
-    rows = _open(data, time=time, event=event, entry=entry, at=at)
-    ever = (nw.col(at) < nw.col(_STOP)).fill_null(False)
-    before = nw.max_horizontal(nw.col(at).cast(nw.Int64), nw.col(_START)) - nw.col(_START)
+    wanted = [name for name in (time, event, entry, exposed_at) if name is not None]
+    refuse_names(["__exposed", "__ever"], wanted, argument="exposed_at")
+    rows = _open(data, time=time, event=event, entry=entry, at=exposed_at)
+    ever = (nw.col(exposed_at) < nw.col(_STOP)).fill_null(False)
+    before = nw.max_horizontal(nw.col(exposed_at).cast(nw.Int64), nw.col(_START)) - nw.col(_START)
     happened = nw.col(event).cast(nw.Int64)
     length = nw.col(_STOP) - nw.col(_START)
     sums = collect(
@@ -308,7 +309,9 @@ def _give_pieces(
     table = table.drop_columns([ROW])
     if nw.dependencies.is_pandas_dataframe(like):
         added = to_pandas(table)
-        return like.iloc[rows][own].assign(**{name: added[name].array for name in new})
+        # Several pieces of one row would share its label, which then names none of them.
+        whole_rows = like.iloc[rows][own].reset_index(drop=True)
+        return whole_rows.assign(**{name: added[name].array for name in new})
     original = nw.from_native(like, eager_only=True)
     added = nw.from_arrow(table, backend=original.implementation)
     if not own:

@@ -134,7 +134,7 @@ def stack_landmarks(
            landmark  time  event  exposed
         0         0    10      1    False
         1         0    30      0    False
-        1        30    20      1     True
+        2        30    20      1     True
     """
     days = [check_whole(x, name="landmarks") for x in np.atleast_1d(np.asarray(landmarks)).tolist()]
     if not days:
@@ -151,7 +151,9 @@ def stack_landmarks(
             last = nw.when(within).then(nw.col(time)).otherwise(nw.lit(limit))
             kept = kept.with_columns(cut.alias(event), last.cast(nw.Int64).alias(time))
         parts.append(kept.with_columns(nw.lit(day).cast(nw.Int64).alias("landmark")))
-    return nw.concat(parts, how="vertical").to_native()
+    stack = nw.concat(parts, how="vertical").to_native()
+    # A patient who is followed from several landmarks is several rows.
+    return stack.reset_index(drop=True) if isinstance(stack, pd.DataFrame) else stack
 
 
 # --- shared with the splitting of follow-up -------------------------------------------------------
