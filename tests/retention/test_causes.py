@@ -3,6 +3,7 @@
 import pandas as pd
 import pytest
 
+import loyalty_research as lr
 from loyalty_research.errors import DataError, UsageError
 from loyalty_research.retention.causes import derive_causes
 from loyalty_research.retention.cox import fit_cox
@@ -46,3 +47,31 @@ def test_the_risk_is_what_the_predicted_curve_has_lost():
     curve = predict_retention(model, data, times=[2])["estimate"]
     risk = derive_predicted_risk(data, model=model, horizon=2)["risk"]
     assert risk.tolist() == pytest.approx((1 - curve).tolist())
+
+
+@pytest.mark.parametrize(
+    "estimate",
+    [
+        lambda data: lr.cumulative_incidence(data),
+        lambda data: lr.cumulative_incidence(data, weight="w"),
+        lambda data: lr.gray_test(data, by="arm"),
+        lambda data: lr.fine_gray(data, cause="died", covariates=["arm"]),
+        lambda data: lr.cause_specific_regression(data, covariates=["arm"]),
+    ],
+    ids=["incidence", "weighted", "gray", "fine_gray", "cause_specific"],
+)
+def test_the_column_that_names_causes_is_proposed_where_event_does_not(engine, estimate):
+    data = pd.DataFrame(
+        {
+            "time": [*range(1, 7)] * 20,
+            "event": [True, True, False] * 40,
+            "cause": ["died", "lapsed", None] * 40,
+            "arm": [0, 0, 1, 1, 0, 1] * 20,
+            "w": 1.0,
+        }
+    )
+    told = "event is .*, not text; give event='cause', the column that derive_causes writes"
+    with pytest.raises(DataError, match=told):
+        estimate(engine.make(data))
+    with pytest.raises(DataError, match='name the cause of each end, "censored" or nothing'):
+        estimate(engine.make(data.drop(columns="cause")))

@@ -42,7 +42,8 @@ def cause_specific_regression(
         data: One row a patient, or a piece (entry, time] of a patient's follow-up.
         covariates: Names of columns, or a formula such as `"age + C(sex)"`.
         time: Column with the time of event or censoring: whole units, not negative.
-        event: Column with the cause as text; missing or "censored" is censored.
+        event: Column with the cause as text; missing or "censored" is censored. `derive_causes`
+            writes it as "cause".
         entry: Column with the time from which the row is at risk.
         strata: Column or columns; each stratum has a baseline hazard of its own.
         weight: Column of case weights above 0.

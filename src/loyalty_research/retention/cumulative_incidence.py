@@ -64,7 +64,8 @@ def cumulative_incidence(
     Args:
         data: One row a patient. pandas, Polars, Arrow, DuckDB or Spark.
         time: Column with the time of event or censoring: whole units, not negative.
-        event: Column with the cause as text; missing or "censored" is censored.
+        event: Column with the cause as text; missing or "censored" is censored. `derive_causes`
+            writes it as "cause".
         entry: Column with the time from which the patient is under observation; at risk at t are
             those with `entry < t <= time`.
         by: Column or columns that name groups.

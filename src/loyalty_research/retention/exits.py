@@ -11,15 +11,17 @@ import pandas as pd
 
 from loyalty_research.data.arguments import as_columns
 from loyalty_research.data.frames import missing_columns, raise_faults
-from loyalty_research.data.lending import collect, lend, to_pandas
+from loyalty_research.data.lending import collect, column_names, lend, to_pandas
 from loyalty_research.errors import Fault, UsageError
 from loyalty_research.retention.repairs import (
     CODE_EVENT,
+    NAME_CAUSE,
     found_codes,
     repair_codes,
     repair_late,
+    with_cause,
 )
-from loyalty_research.retention.rows import CENSORED, NAME_CAUSE, says_only_whether
+from loyalty_research.retention.rows import CENSORED, says_only_whether
 
 _RESERVED = frozenset(
     ("event", "entry", "q", "n", "estimate", "std_error", "conf_low", "conf_high", "conf_level")
@@ -75,7 +77,8 @@ def count_exits(
     names = {_TIME: "time", _EVENT: "event", _N: "n"}
     if causes and says_only_whether(sorted(set(table[_EVENT]) - {CENSORED})):
         message = f"{event} is yes or no, not the name of a cause"
-        raise_faults([Fault("data", event, 0, message, NAME_CAUSE)])
+        fault = Fault("data", event, 0, message, NAME_CAUSE)
+        raise_faults(with_cause([fault], column_names(data)))
     table = table.rename(columns=names)[[*groups, "time", "event", "n"]].astype({"n": np.int64})
     if entry is None:
         return table, None
@@ -117,7 +120,8 @@ def _open(
     columns = list(dict.fromkeys([*groups, time, event, *others]))
     raise_faults(missing_columns(data, columns, table="data"))
     rows = lend({"data": data}, columns={"data": columns})["data"]
-    raise_faults(_type_faults(rows, [time, *others], event, causes))
+    faults = _type_faults(rows, [time, *others], event, causes)
+    raise_faults(with_cause(faults, column_names(data)))
     return rows.select(*columns)
 
 

@@ -94,7 +94,8 @@ def fine_gray(
         covariates: Names of columns, or a formula such as `"age + C(sex)"`. A text's first level is
             the reference.
         time: Column with the time of event or censoring: whole units, not negative.
-        event: Column with the cause as text; missing or "censored" is censored.
+        event: Column with the cause as text; missing or "censored" is censored. `derive_causes`
+            writes it as "cause".
         weight: Column of case weights above 0. The censoring curve counts patients, as in R.
         freq: Column of whole numbers from 1: how many patients the row stands for.
         cluster: Column with units within which patients are alike.
@@ -148,7 +149,8 @@ def fit_fine_gray(
         cause: The cause of interest, as `event` names it.
         covariates: Names of columns, or a formula such as `"age + C(sex)"`.
         time: Column with the time of event or censoring: whole units, not negative.
-        event: Column with the cause as text; missing or "censored" is censored.
+        event: Column with the cause as text; missing or "censored" is censored. `derive_causes`
+            writes it as "cause".
         weight: Column of case weights above 0.
         freq: Column of whole numbers from 1: how many patients the row stands for.
         cluster: Column with units within which patients are alike.

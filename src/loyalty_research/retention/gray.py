@@ -49,7 +49,8 @@ def gray_test(
         rho: Power of the share to whom the cause has not yet happened, from 0; 0 weighs every
             time alike, 1 the early ones more.
         time: Column with the time of event or censoring: whole units, not negative.
-        event: Column with the cause as text; missing or "censored" is censored.
+        event: Column with the cause as text; missing or "censored" is censored. `derive_causes`
+            writes it as "cause".
         freq: Column of whole numbers from 1: how many patients a row stands for.
         weight: Not offered: refused, with what is to be done instead.
 

@@ -15,6 +15,7 @@ from loyalty_research.errors import Fault
 CODE_EVENT = "code one cause as 1, all else as 0"
 YES = frozenset(("yes", "y", "true", "t", "1", "是"))
 NO = frozenset(("no", "n", "false", "f", "0", "否"))
+NAME_CAUSE = 'name the cause of each end, "censored" or nothing where there was none'
 DROP_LATE = "drop rows without time at risk"
 _MOST_CODES = 5
 
@@ -120,6 +121,33 @@ def with_codes(faults: Sequence[Fault], rows: nw.LazyFrame, event: str) -> list[
     return [
         replace(fault, repair=repair_codes(event, found_codes(rows, event)))
         if fault.repair == CODE_EVENT
+        else fault
+        for fault in faults
+    ]
+
+
+def with_cause(faults: Sequence[Fault], names: Sequence[str]) -> list[Fault]:
+    """Return faults of an event that names no cause, proposing the column that does.
+
+    `derive_causes` writes `cause` beside `event`, and estimators of competing causes read `event`
+    unless told otherwise.
+
+    Args:
+        faults: What was found.
+        names: The columns of the table.
+
+    Returns:
+        As many faults.
+
+    Examples:
+        >>> fault = Fault("data", "event", 0, "event is bool, not text", NAME_CAUSE)
+        >>> print(with_cause([fault], ["time", "event", "cause"])[0])
+        data: event is bool, not text; give event='cause', the column that derive_causes writes
+    """
+    repair = "give event='cause', the column that derive_causes writes"
+    return [
+        replace(fault, repair=repair)
+        if fault.repair == NAME_CAUSE and fault.column != "cause" and "cause" in names
         else fault
         for fault in faults
     ]

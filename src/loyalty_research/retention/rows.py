@@ -15,15 +15,21 @@ import pandas as pd
 
 from loyalty_research.data.arguments import as_columns
 from loyalty_research.data.frames import missing_columns, raise_faults
-from loyalty_research.data.lending import collect, to_pandas
+from loyalty_research.data.lending import collect, column_names, to_pandas
 from loyalty_research.errors import Fault
-from loyalty_research.retention.repairs import NO, YES, repair_codes, repair_late
+from loyalty_research.retention.repairs import (
+    NAME_CAUSE,
+    NO,
+    YES,
+    repair_codes,
+    repair_late,
+    with_cause,
+)
 
 CENSORED = "censored"
 """The word that means no cause, as a missing value does."""
 
 _DROP = "drop or repair these rows"
-NAME_CAUSE = f'name the cause of each end, "{CENSORED}" or nothing where there was none'
 _WHOLE = "convert it to whole days first, rounding down"
 
 
@@ -130,7 +136,7 @@ def open_rows(
         dtype = table[name].dtype
         if not (isinstance(dtype, np.dtype) and dtype.kind in "iub") and table[name].hasnans:
             faults.add(name, table[name].isna().to_numpy(), "is missing", _DROP)
-    raise_faults(faults.found)
+    raise_faults(with_cause(faults.found, column_names(data)) if faults.found else ())
     group, group_table = group_codes(table, groups)
     stratum, strata_table = group_codes(table, layers)
     clusters = None if cluster is None else group_codes(table, [cluster])[0]
