@@ -3,6 +3,7 @@
 from loyalty_research.effects.counterfactual import counterfactual
 from loyalty_research.effects.effect import Effect, Facts
 from loyalty_research.effects.interrupted_time_series import interrupted_time_series, placebo_starts
+from loyalty_research.effects.permutation import permutation_test
 from loyalty_research.effects.planning import detectable_share, power, sample_size
 from loyalty_research.effects.planning_core import cluster_design_effect
 from loyalty_research.effects.planning_means import (
@@ -23,7 +24,6 @@ from loyalty_research.effects.planning_survival import (
     sample_size_survival,
     share_with_event,
 )
-from loyalty_research.effects.permutation import permutation_test
 from loyalty_research.effects.randomised import mean_difference, risk_difference, risk_ratio
 from loyalty_research.effects.roll_out import (
     compare_roll_outs,
