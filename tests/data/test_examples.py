@@ -8,6 +8,7 @@ import pytest
 from loyalty_research.data.contract import CONTRACT
 from loyalty_research.data.examples import load_example, simulate_bundled_study, write_example
 from loyalty_research.data.project import project_file
+from loyalty_research.data.service_change import simulate_service_change
 from loyalty_research.data.study import open_study
 from loyalty_research.data.write import content_hash
 from loyalty_research.errors import SetupError, UsageError
@@ -63,10 +64,29 @@ def test_the_simulated_example_can_be_written_elsewhere(tmp_path):
         assert study.visits.shape[0] == 86475
 
 
+def test_drawing_the_bundled_waits_again_gives_the_same_values():
+    folder = project_file("data/service_change")
+    stated = json.loads((folder / "truth.json").read_text(encoding="utf-8"))
+    again = simulate_service_change()
+    assert content_hash(again.tables) == stated["content_sha256"]
+    assert json.loads(json.dumps(again.truth)) | stated == stated
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 200_000
+
+
+def test_the_bundled_waits_change_at_one_clinic_and_spill_over_to_the_next():
+    with load_example("service_change") as study:
+        visits = study.visits.df()
+    late = visits["visit_date"] >= "2023-01-01"
+    medians = visits.groupby(["facility_id", late])["wait_minutes"].median().unstack()
+    change = medians[True] - medians[False]
+    # Drift and season differ between the halves by a minute or two.
+    assert change.to_dict() == pytest.approx({"F01": -28, "F02": 5, "F03": 0}, abs=2)
+
+
 def test_an_unknown_example_is_refused_with_the_likely_one(tmp_path):
     with pytest.raises(UsageError, match='"nalfd" is not an example; did you mean "nafld"'):
         load_example("nalfd")
-    with pytest.raises(UsageError, match="there are: simulated, nafld"):
+    with pytest.raises(UsageError, match="there are: simulated, service_change, nafld"):
         write_example("xyz", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

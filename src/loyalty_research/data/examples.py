@@ -8,12 +8,13 @@ from pathlib import Path
 from loyalty_research.data.arguments import suggest
 from loyalty_research.data.nafld import nafld_study
 from loyalty_research.data.project import project_file
+from loyalty_research.data.service_change import simulate_service_change
 from loyalty_research.data.simulate import SimulatedStudy, simulate_study
 from loyalty_research.data.study import Study, open_study
 from loyalty_research.data.write import TablesInHand, write_study
 from loyalty_research.errors import UsageError
 
-BUNDLED = "data/example"
+BUNDLED = {"simulated": "data/example", "service_change": "data/service_change"}
 BUNDLED_SEED = 2021
 BUNDLED_PATIENTS = 8000
 
@@ -37,8 +38,9 @@ def load_example(name: str) -> Study:
     """Return an example study, ready to use.
 
     Args:
-        name: `simulated`, the bundled study with known truth, or `nafld`, real patients (needs the
-            extra `examples`; read `loyalty_research.data.nafld` for what its columns mean).
+        name: `simulated`, the bundled study with known truth; `service_change`, the bundled waits
+            of three clinics, one of which changes; or `nafld`, real patients (needs the extra
+            `examples`; read `loyalty_research.data.nafld` for what its columns mean).
 
     Returns:
         The validated study.
@@ -52,8 +54,8 @@ def load_example(name: str) -> Study:
         (True, 8000)
     """
     make = _maker(name)
-    if name == "simulated":
-        return open_study(project_file(BUNDLED))
+    if name in BUNDLED:
+        return open_study(project_file(BUNDLED[name]))
     study = make()
     return open_study(study.tables, mapping=study.settings)
 
@@ -62,7 +64,7 @@ def write_example(name: str, out: str | Path, *, format: str = "parquet") -> Pat
     """Write an example study as a folder that `open_study` opens.
 
     Args:
-        name: `simulated` or `nafld`, as in `load_example`.
+        name: As in `load_example`.
         out: The folder to make; it may exist when it is empty.
         format: `parquet` or `csv`.
 
@@ -85,6 +87,7 @@ def write_example(name: str, out: str | Path, *, format: str = "parquet") -> Pat
 
 _MAKERS: dict[str, Callable[[], TablesInHand]] = {
     "simulated": simulate_bundled_study,
+    "service_change": simulate_service_change,
     "nafld": nafld_study,
 }
 
