@@ -1,4 +1,4 @@
-"""A small study of waiting times: one clinic receives its patients in another way from one day on."""
+"""A small study of waiting times, in which one clinic receives its patients in another way."""
 
 from __future__ import annotations
 
