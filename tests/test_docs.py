@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from loyalty_research import retention
+from loyalty_research import effects, retention
 from loyalty_research.data.settings import parse_settings
 from loyalty_research.reports.batch import read_plan
 
@@ -73,7 +73,10 @@ def test_every_estimator_is_on_the_page_of_estimators():
 
 
 def test_every_function_on_the_page_of_estimators_exists():
-    found = pkgutil.iter_modules(retention.__path__, prefix=f"{retention.__name__}.")
+    rooms = (retention, effects)
+    found = [
+        one for room in rooms for one in pkgutil.iter_modules(room.__path__, f"{room.__name__}.")
+    ]
     modules = [importlib.import_module(module.name) for module in found]
     known = {name for module in modules for name in vars(module)}
     assert functions_named_on_the_page() - known == set()

@@ -32,6 +32,20 @@ from loyalty_research.effects.roll_out import (
     roll_out_power,
     roll_out_schedule,
 )
+from loyalty_research.effects.survival_effects import (
+    hazard_ratio,
+    restricted_mean_effect,
+    retention_difference,
+    smoothed_retention_difference,
+    weighted_retention,
+)
+from loyalty_research.effects.target_trial import (
+    EmulatedTrial,
+    emulate_trial,
+    landmark_trial,
+    sequential_trials,
+    time_varying_hazard_ratio,
+)
 from loyalty_research.effects.value import (
     acceptability_curve,
     cost_per_retained_patient,
@@ -49,6 +63,16 @@ __all__ = [  # noqa: RUF022 - the order of the flow
     "interrupted_time_series",
     "placebo_starts",
     "counterfactual",
+    "weighted_retention",
+    "retention_difference",
+    "smoothed_retention_difference",
+    "restricted_mean_effect",
+    "hazard_ratio",
+    "EmulatedTrial",
+    "emulate_trial",
+    "landmark_trial",
+    "sequential_trials",
+    "time_varying_hazard_ratio",
     "sample_size",
     "power",
     "detectable_share",
