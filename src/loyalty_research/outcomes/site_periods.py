@@ -172,7 +172,7 @@ def _grid(
     number = table[_PERIOD].to_numpy(np.int64)
     n = table["n"].fillna(0).astype(np.int64)
     starts, ends = period_start(number, period), period_start(number + 1, period) - 1
-    error = table["__sd"].astype(float) / np.sqrt(n.where(n > 1).astype(float))
+    error: pd.Series = table["__sd"].astype(float) / np.sqrt(n.where(n > 1).astype(float))
     estimate = table["estimate"].astype(float)
     return table[[site]].assign(
         period=number - low,
