@@ -1,7 +1,9 @@
 """What a programme changed: one module a design, checks before estimates, one shape of result."""
 
 from loyalty_research.effects.counterfactual import counterfactual
+from loyalty_research.effects.doubly_robust import doubly_robust_effect
 from loyalty_research.effects.effect import Effect, Facts
+from loyalty_research.effects.g_computation import g_computation
 from loyalty_research.effects.interrupted_time_series import interrupted_time_series, placebo_starts
 from loyalty_research.effects.permutation import permutation_test
 from loyalty_research.effects.planning import detectable_share, power, sample_size
@@ -24,6 +26,7 @@ from loyalty_research.effects.planning_survival import (
     sample_size_survival,
     share_with_event,
 )
+from loyalty_research.effects.propensity import PropensityWeights, propensity_weights
 from loyalty_research.effects.randomised import mean_difference, risk_difference, risk_ratio
 from loyalty_research.effects.roll_out import (
     compare_roll_outs,
@@ -32,12 +35,19 @@ from loyalty_research.effects.roll_out import (
     roll_out_power,
     roll_out_schedule,
 )
+from loyalty_research.effects.sensitivity import e_value, robustness_value
 from loyalty_research.effects.survival_effects import (
     hazard_ratio,
     restricted_mean_effect,
     retention_difference,
     smoothed_retention_difference,
     weighted_retention,
+)
+from loyalty_research.effects.synthetic_control import (
+    synthetic_control,
+    synthetic_path,
+    synthetic_placebos,
+    synthetic_weights,
 )
 from loyalty_research.effects.target_trial import (
     EmulatedTrial,
@@ -46,6 +56,7 @@ from loyalty_research.effects.target_trial import (
     sequential_trials,
     time_varying_hazard_ratio,
 )
+from loyalty_research.effects.targeted import targeted_effect
 from loyalty_research.effects.value import (
     acceptability_curve,
     cost_per_retained_patient,
@@ -60,9 +71,20 @@ __all__ = [  # noqa: RUF022 - the order of the flow
     "risk_ratio",
     "mean_difference",
     "permutation_test",
+    "PropensityWeights",
+    "propensity_weights",
+    "doubly_robust_effect",
+    "g_computation",
+    "targeted_effect",
+    "e_value",
+    "robustness_value",
     "interrupted_time_series",
     "placebo_starts",
     "counterfactual",
+    "synthetic_control",
+    "synthetic_weights",
+    "synthetic_path",
+    "synthetic_placebos",
     "weighted_retention",
     "retention_difference",
     "smoothed_retention_difference",
