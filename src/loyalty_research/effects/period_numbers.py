@@ -105,11 +105,12 @@ def number_periods(times: pd.Series) -> PeriodNumbers:
     return PeriodNumbers((count - first) // step, kind, first, step, day)
 
 
-def time_faults(times: pd.Series) -> list[Fault]:
+def time_faults(times: pd.Series, *, of: str = "series") -> list[Fault]:
     """Return what is wrong with the times of a series.
 
     Args:
         times: The column.
+        of: What the table is called.
 
     Returns:
         Faults: neither whole numbers nor dates, missing, not whole, not evenly spaced.
@@ -126,23 +127,23 @@ def time_faults(times: pd.Series) -> list[Fault]:
     if not is_number and not _are_dates(times):
         kind = "text" if pd.api.types.infer_dtype(times, skipna=True) == "string" else times.dtype
         words = f"{name} is {kind}, neither whole numbers nor dates"
-        return [Fault("series", name, n, words, "number the periods or give each its first day")]
+        return [Fault(of, name, n, words, "number the periods or give each its first day")]
     missing = int(times.isna().sum())
     if missing:
         words = f"{name} is missing in {missing:,} of {n:,} rows"
-        return [Fault("series", name, missing, words, "give every row its period")]
+        return [Fault(of, name, missing, words, "give every row its period")]
     if is_number:
         numbers = times.to_numpy(float)
         odd = int(np.count_nonzero(~np.isfinite(numbers) | (numbers != np.floor(numbers))))
         words = f"{name} is not a whole number in {odd:,} of {n:,} rows"
-        return [Fault("series", name, odd, words, "number the periods")] if odd else []
+        return [Fault(of, name, odd, words, "number the periods")] if odd else []
     dates = pd.to_datetime(times)
     count = _count(dates, _kind(dates))
     step = number_periods(times).step
     odd = int(np.count_nonzero((count - count.min()) % step))
     unit = "days" if _kind(dates) == "days" else "months"
     words = f"{name} is not evenly spaced by {step} {unit} in {odd:,} of {n:,} rows"
-    return [Fault("series", name, odd, words, "give each period its first day")] if odd else []
+    return [Fault(of, name, odd, words, "give each period its first day")] if odd else []
 
 
 def _are_dates(times: pd.Series) -> bool:

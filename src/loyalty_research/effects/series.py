@@ -174,41 +174,67 @@ def open_series(series: Any, columns: SeriesColumns) -> Series:
 
 
 def _column_faults(table: pd.DataFrame, columns: SeriesColumns) -> list[Fault]:
-    faults = [*time_faults(table[columns.time]), *_number_faults(table, columns.outcome)]
+    faults = [*time_faults(table[columns.time]), *number_faults(table, columns.outcome)]
     for name in (columns.exposure, columns.weight):
         faults += _above_zero_faults(table, name)
     if columns.control is not None:
-        faults += _number_faults(table, columns.control)
+        faults += number_faults(table, columns.control)
     if isinstance(columns.season, str):
-        faults += _missing_faults(table, columns.season)
+        faults += missing_faults(table, columns.season)
     return faults
 
 
-def _missing_faults(table: pd.DataFrame, name: str) -> list[Fault]:
+def missing_faults(table: pd.DataFrame, name: str, *, of: str = "series") -> list[Fault]:
+    """Return the fault of a column with missing values.
+
+    Args:
+        table: The rows.
+        name: The column.
+        of: What the table is called.
+
+    Returns:
+        None or one.
+
+    Examples:
+        >>> missing_faults(pd.DataFrame({"y": [1.0, None]}), "y")[0].message
+        'y is missing in 1 of 2 rows'
+    """
     missing = int(table[name].isna().sum())
     words = f"{name} is missing in {missing:,} of {len(table):,} rows"
-    repair = "a series has no gaps: find the values, or begin and end it where it is complete"
-    return [Fault("series", name, missing, words, repair)] if missing else []
+    repair = f"a {of} has no gaps: find the values, or begin and end it where it is complete"
+    return [Fault(of, name, missing, words, repair)] if missing else []
 
 
-def _number_faults(table: pd.DataFrame, name: str) -> list[Fault]:
+def number_faults(table: pd.DataFrame, name: str, *, of: str = "series") -> list[Fault]:
+    """Return what keeps a column from being numbers throughout.
+
+    Args:
+        table: The rows.
+        name: The column.
+        of: What the table is called.
+
+    Returns:
+        Faults: no number, infinite, missing.
+
+    Examples:
+        >>> number_faults(pd.DataFrame({"y": ["a"]}), "y")[0].message
+        'y is text, not a number'
+    """
     values, n = table[name], len(table)
-    if not pd.api.types.is_numeric_dtype(values):
-        infer = pd.api.types.infer_dtype(values, skipna=True)
-        if infer not in ("boolean", "decimal"):
-            kind = "text" if infer == "string" else values.dtype
-            return [Fault("series", name, n, f"{name} is {kind}, not a number", "convert it first")]
-    numbers = values.to_numpy(float, na_value=np.nan)
-    odd = int(np.count_nonzero(np.isinf(numbers)))
+    infer = pd.api.types.infer_dtype(values, skipna=True)
+    if not pd.api.types.is_numeric_dtype(values) and infer not in ("boolean", "decimal"):
+        kind = "text" if infer == "string" else values.dtype
+        return [Fault(of, name, n, f"{name} is {kind}, not a number", "convert it first")]
+    odd = int(np.count_nonzero(np.isinf(values.to_numpy(float, na_value=np.nan))))
     words = f"{name} is infinite in {odd:,} of {n:,} rows"
-    infinite = [Fault("series", name, odd, words, _CORRECT)] if odd else []
-    return [*_missing_faults(table, name), *infinite]
+    infinite = [Fault(of, name, odd, words, _CORRECT)] if odd else []
+    return [*missing_faults(table, name, of=of), *infinite]
 
 
 def _above_zero_faults(table: pd.DataFrame, name: str | None) -> list[Fault]:
     if name is None:
         return []
-    faults = _number_faults(table, name)
+    faults = number_faults(table, name)
     if faults:
         return faults
     odd = int(np.count_nonzero(table[name].to_numpy(float) <= 0))
