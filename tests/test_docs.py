@@ -1,6 +1,8 @@
 """What the documentation shows works as it stands."""
 
 import importlib
+import json
+import math
 import pkgutil
 import re
 import tomllib
@@ -46,6 +48,28 @@ def test_the_python_of_the_readme_runs():
     names = {}
     exec(text.replace('"FOLDER"', repr(str(ROOT / "data/example"))), names)  # noqa: S102
     assert names["attrition"]["n_after"].iloc[-1] > 5000
+
+
+def test_the_way_from_enrolments_to_pieces_of_follow_up_runs_and_says_what_the_page_says():
+    [text] = blocks("docs/follow-up-after-enrolment.md", "python")
+    names = {}
+    exec(text.replace('"FOLDER"', repr(str(ROOT / "data/example"))), names)  # noqa: S102
+    times, pieces, ratios = names["times"], names["pieces"], names["ratios"]
+    assert pieces["event"].sum() == times["event"].sum()
+    assert (times["event"] & (times["time"] == 0)).sum() > 100
+    assert pieces.index.is_unique
+    share = names["checks"].set_index("check")["statistic"]["immortal_share"]
+    assert f"{share:.0%}" == "29%"
+    naive = retention.cox_regression(
+        times.assign(enrolled=times["enrolled_after"].notna()),
+        covariates=["enrolled", "age", "chronic"],
+        strata="home_facility_id",
+    )
+    told = [math.exp(table["estimate"].iloc[0]) for table in (naive, ratios)]
+    assert [f"{ratio:.2f}" for ratio in told] == ["0.28", "0.59"]
+    truth = json.loads((ROOT / "data/example/truth.json").read_text(encoding="utf-8"))
+    effect = truth["parameters"]["programme_log_hazard_ratio"]
+    assert f"{math.exp(effect):.2f}" == "0.70"
 
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -254,6 +254,13 @@ def test_dropping_who_ends_at_the_start_is_priced_in_events(engine, estimate):
         estimate(engine.make(LEFT_ON_DAY_0.assign(entry=0, event=0)), entry="entry")
 
 
+def test_who_enters_on_day_minus_1_may_be_exposed_from_then():
+    data = pd.DataFrame({"time": [0, 7], "event": [1, 1], "at": [-1, -30], "entry": [-1, -1]})
+    pieces = split_follow_up(data, exposed_at="at", entry="entry")
+    assert pieces["exposed"].tolist() == [True, True]
+    assert pieces["event"].tolist() == [1, 1]
+
+
 def test_settings_that_cannot_be_meant_are_refused():
     with pytest.raises(UsageError, match="times is empty"):
         split_at_times(FOUR, times=[])

@@ -246,8 +246,8 @@ def _checks(
         column = nw.col(name)
         if name in (time, entry):
             checks.append(is_missing(name, repair=drop))
-        # An entry on day -1 puts day 0 into the follow-up.
-        if name != entry:
+        # An entry on day -1 puts day 0 into the follow-up, and so may an exposure.
+        if name == time or entry is None:
             checks.append(Check(name, column < 0, "is negative", "check which date comes first"))
         if schema[name].is_float():
             odd = column != column.floor()
