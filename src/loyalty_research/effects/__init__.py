@@ -28,6 +28,7 @@ from loyalty_research.effects.planning_survival import (
 )
 from loyalty_research.effects.propensity import PropensityWeights, propensity_weights
 from loyalty_research.effects.randomised import mean_difference, risk_difference, risk_ratio
+from loyalty_research.effects.rates import rate_ratio
 from loyalty_research.effects.roll_out import (
     compare_roll_outs,
     detectable_by_roll_out,
@@ -70,6 +71,7 @@ __all__ = [  # noqa: RUF022 - the order of the flow
     "risk_difference",
     "risk_ratio",
     "mean_difference",
+    "rate_ratio",
     "permutation_test",
     "PropensityWeights",
     "propensity_weights",

@@ -84,8 +84,7 @@ def fit_levels(opened: Opened, outcome: np.ndarray | None = None) -> ArmLevels:
         DataError: An arm has too few rows or clusters, or does not tell a covariate from others.
     """
     rows = opened.rows
-    raise_faults(_few_faults(opened))
-    raise_faults(_spare_faults(opened))
+    refuse_few_or_spare(opened)
     arm = rows.arm.astype(float)
     centred = opened.x - opened.x.mean(axis=0) if len(opened.terms) else opened.x
     pieces = [np.ones(rows.n), arm, centred]
@@ -99,6 +98,19 @@ def fit_levels(opened: Opened, outcome: np.ndarray | None = None) -> ArmLevels:
     programme = control.copy()
     programme[1] = 1
     return ArmLevels(fit, (control, programme))
+
+
+def refuse_few_or_spare(opened: Opened) -> None:
+    """Refuse rows that cannot tell what is asked of them.
+
+    Args:
+        opened: The rows of the contrast.
+
+    Raises:
+        DataError: An arm has too few rows or clusters, or does not tell a covariate from others.
+    """
+    raise_faults(_few_faults(opened))
+    raise_faults(_spare_faults(opened))
 
 
 def clusters_by_arm(arm: np.ndarray, cluster: np.ndarray | None) -> tuple[int, int] | None:

@@ -86,12 +86,12 @@ def permutation_test(
     opened = open_asked(data, asked, kind="number", more=names)
     units, value, stratum = _units(opened, names)
     found = shuffle(units, value, stratum, n_permutations=n_permutations, seed=seed)
+    each = "cluster" if cluster else "patient"
     row = permutation_row(
-        found, unit="cluster" if cluster else "patient", seed=seed, n=opened.rows.n, n_events=None,
+        found, what=f"{each} means", seed=seed, n=opened.rows.n, n_events=None,
         scale=unit or "difference in means", conf_level=conf_level,
     )  # fmt: skip
     within = f", within {', '.join(names)}" if names else ""
-    each = "cluster" if cluster else "patient"
     return make_effect(
         asked, opened, [row], measure="mean difference", variance=f"{row['method']}{within}",
         estimand=f"difference in mean {outcome}, each {each} counting alike{within}",
