@@ -201,7 +201,7 @@ def test_what_comes_after_is_foretold(known, fitted):
 def test_the_checks_pass_in_a_world_of_the_model(known, fitted, assert_columns):
     checks = check_bg_nbd(known, fit=fitted, holdout_visits="after", holdout_days=360_000)
     assert_columns(checks, "checks")
-    assert checks["check"].tolist() == ["repeat_visits", "holdout_visits"]
+    assert checks["check"].tolist() == ["repeat_visits", "holdout_visits", "rate_spread"]
     assert checks["passed"].all()
     counts = repeat_visit_counts(known, fit=fitted)
     assert counts["n_patients"].sum() == len(known)
@@ -212,8 +212,33 @@ def test_the_checks_fail_where_patients_come_by_appointment(fitted):
     data = pd.DataFrame({"frequency": 4, "recency": 120, "age": range(120, 150), "after": 9})
     fit = {"r": 1.0, "alpha": 30.0, "a": 1.0, "b": 3.0}
     checks = check_bg_nbd(data, fit=fit, holdout_visits="after", holdout_days=30)
-    assert not checks["passed"].any()
+    assert checks["passed"].tolist() == [False, False, True]
     assert "270 visits where" in checks["message"].iloc[1]
+
+
+def test_patients_who_all_come_at_one_rate_are_told_so(known):
+    alike = {"r": 166.0, "alpha": 166.0 * 40, "a": 0.8, "b": 3.0}
+    checks = check_bg_nbd(known, fit=alike).set_index("check")
+    row = checks.loc["rate_spread"]
+    assert row["statistic"] == pytest.approx(1 / 166**0.5)  # 0.0776
+    assert not row["passed"]
+    assert row["message"] == (
+        "visit rates spread by 8% of their mean between patients (r is 166): hardly any "
+        "difference, so that past visits say little of later ones"
+    )
+    # What it means: five visits or one in the same time, nearly the same number expected.
+    two = pd.DataFrame({"frequency": [1, 5], "recency": [190, 190], "age": [200, 200]})
+    alike_ahead = expected_visits(two, fit=alike, days=100)
+    few, many = alike_ahead["expected_visits"] / alike_ahead["p_alive"]
+    assert many / few < 1.15
+    apart = expected_visits(two, fit=TRUE, days=100)
+    few, many = apart["expected_visits"] / apart["p_alive"]
+    assert many / few > 2
+
+
+def test_a_check_without_a_hold_out_says_what_was_not_tried(known, fitted):
+    told = check_bg_nbd(known, fit=fitted)["message"].iloc[0]
+    assert "without a hold-out it is not tried whether the model foretells" in told
 
 
 # --- properties -----------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ T, the days from the first visit to the end of the data (age).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -41,6 +42,9 @@ TERMS = ["r", "alpha", "a", "b"]
 
 CLOSE = {"repeat_visits": 0.05, "holdout_visits": 0.1}
 """How far expected may be from actual: in shares of patients, and relatively in visits."""
+
+LEAST_SPREAD = 0.1
+"""Spread of the visit rates between patients, over their mean, below which they are as one."""
 
 _DAY = "__day"
 
@@ -282,7 +286,12 @@ def check_bg_nbd(
 
     `repeat_visits`: the largest difference between the actual and the expected share of patients
     with 0, 1, ... 6, 7 or more repeat visits. `holdout_visits`: the difference between all visits
-    after the end of the data and their expectation, relative to the expectation.
+    after the end of the data and their expectation, relative to the expectation. `rate_spread`: the
+    coefficient of variation of the patients' visit rates, 1 / sqrt(r), by the gamma distribution of
+    shape r. Near 0 all patients come at one rate: how often somebody has come then says next to
+    nothing of how often they will, `expected_visits` is nearly the same for all who are still
+    patients, and r and alpha are known only by their ratio. Without a hold-out nothing shows
+    whether the model foretells.
 
     Args:
         data: One row a patient, as `derive_visit_summary` returns.
@@ -294,8 +303,8 @@ def check_bg_nbd(
         age: Column with the days from the first visit to the end of the data.
 
     Returns:
-        One row a check: `check`, `statistic`, `threshold` (0.05 and 0.1), `passed`, `gating`
-        (false), `message`.
+        One row a check: `check`, `statistic`, `threshold` (at most 0.05, at most 0.1, at least
+        0.1), `passed`, `gating` (false), `message`.
 
     Raises:
         UsageError: A column of the hold-out without its days or the other way round.
@@ -308,6 +317,7 @@ def check_bg_nbd(
         >>> check_bg_nbd(data, fit=fit_bg_nbd(data))[["check", "threshold", "passed"]]
                    check  threshold  passed
         0  repeat_visits       0.05   False
+        1    rate_spread       0.10    True
     """
     if (holdout_visits is None) != (holdout_days is None):
         raise UsageError("holdout_visits and holdout_days belong together; give both or none")
@@ -316,6 +326,8 @@ def check_bg_nbd(
     gap = (counts["n_patients"] - counts["expected"]).abs() / counts["n_patients"].sum()
     most = int(counts["frequency"].to_numpy()[gap.to_numpy().argmax()])
     words = f"largest difference at {most} repeat visits"
+    if holdout_visits is None:
+        words += "; without a hold-out it is not tried whether the model foretells"
     found = [_check("repeat_visits", float(gap.max()), words)]
     if holdout_visits is not None and holdout_days is not None:
         table = take_columns(data, [holdout_visits])
@@ -324,7 +336,16 @@ def check_bg_nbd(
         total = expected["expected_visits"].sum()
         words = f"{actual:,.0f} visits where {total:,.0f} were expected"
         found.append(_check("holdout_visits", float(abs(actual - total) / total), words))
-    return pd.DataFrame(found)
+    return pd.DataFrame([*found, _spread_check(float(_parameters(fit)[0]))])
+
+
+def _spread_check(r: float) -> dict[str, Any]:
+    spread = 1 / math.sqrt(r)
+    words = f"visit rates spread by {spread:.0%} of their mean between patients (r is {r:.3g})"
+    if spread < LEAST_SPREAD:
+        words += ": hardly any difference, so that past visits say little of later ones"
+    found = {"check": "rate_spread", "statistic": spread, "threshold": LEAST_SPREAD}
+    return {**found, "passed": spread >= LEAST_SPREAD, "gating": False, "message": words}
 
 
 def _check(check: str, statistic: float, message: str) -> dict[str, Any]:
