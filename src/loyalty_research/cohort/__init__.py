@@ -12,6 +12,7 @@ from loyalty_research.cohort.criteria import (
     observable_for,
     present_at_index,
 )
+from loyalty_research.cohort.exposure import derive_exposure
 from loyalty_research.cohort.groups import derive_groups
 from loyalty_research.cohort.index_dates import derive_index_dates
 from loyalty_research.cohort.trims import trim_to_follow_up, trim_to_site
@@ -29,6 +30,7 @@ __all__ = [  # noqa: RUF022 - the order of the flow
     "aged_between",
     "present_at_index",
     "assign_arms",
+    "derive_exposure",
     "derive_baseline",
     "derive_groups",
 ]

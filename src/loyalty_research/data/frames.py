@@ -123,7 +123,7 @@ def _nearest(column: str, there: Sequence[str]) -> str | None:
 def open_tables(
     tables: Mapping[str, Any],
     *,
-    ids: str,
+    ids: str | Mapping[str, str],
     dates: Mapping[str, Sequence[str]],
     more: Mapping[str, Sequence[str]] | None = None,
 ) -> dict[str, nw.LazyFrame]:
@@ -131,7 +131,8 @@ def open_tables(
 
     Args:
         tables: Native frames by name; None is skipped.
-        ids: The patient's column, which every table must have in the same type.
+        ids: The patient's column, which every table must have in the same type; or for each table
+            the column that names its rows.
         dates: For each table the columns that must be dates.
         more: For each table the other columns that it must have.
 
@@ -153,8 +154,9 @@ def open_tables(
     """
     given = {name: frame for name, frame in tables.items() if frame is not None}
     other = more or {}
+    keys = {name: ids if isinstance(ids, str) else ids[name] for name in given}
     needed = {
-        name: list(dict.fromkeys([ids, *dates.get(name, ()), *other.get(name, ())]))
+        name: list(dict.fromkeys([keys[name], *dates.get(name, ()), *other.get(name, ())]))
         for name in given
     }
     raise_faults(
@@ -163,7 +165,7 @@ def open_tables(
         for fault in missing_columns(frame, needed[name], table=name)
     )
     lent = lend(given, columns=needed, dates=dates)
-    raise_faults([*type_faults(lent, dates), *_id_faults(lent, ids)])
+    raise_faults([*type_faults(lent, dates), *_id_faults(lent, keys)])
     return lent
 
 
@@ -195,24 +197,19 @@ def type_faults(
     return faults
 
 
-def _id_faults(lent: Mapping[str, nw.LazyFrame], ids: str) -> list[Fault]:
+def _id_faults(lent: Mapping[str, nw.LazyFrame], ids: Mapping[str, str]) -> list[Fault]:
     # An engine that compares text with numbers converts one of them, and quotes it when it cannot.
-    kinds = {
-        table: "a number" if frame.collect_schema()[ids].is_numeric() else "text"
-        for table, frame in lent.items()
-    }
-    (first, kind), *others = kinds.items()
-    return [
-        Fault(
-            table,
-            ids,
-            0,
-            f"{ids} is {other} but {kind} in {first}",
-            "give patients the same type of identifier in every table",
-        )
-        for table, other in others
-        if other != kind
-    ]
+    first: dict[str, tuple[str, str]] = {}
+    faults = []
+    for table, frame in lent.items():
+        column = ids[table]
+        kind = "a number" if frame.collect_schema()[column].is_numeric() else "text"
+        other, expected = first.setdefault(column, (table, kind))
+        if kind != expected:
+            words = f"{column} is {kind} but {expected} in {other}"
+            repair = "give patients the same type of identifier in every table"
+            faults.append(Fault(table, column, 0, words, repair))
+    return faults
 
 
 def value_faults(
