@@ -26,6 +26,7 @@ from loyalty_research.data.lending import (
     distinct,
     to_pandas,
 )
+from loyalty_research.retention.period_marks import mark_periods, unfold_marks
 from loyalty_research.retention.periods import ROLLING_DAYS, period_number
 
 _EXITS = ("death_date", "moved_date", "observed_until")
@@ -59,7 +60,7 @@ def open_activity(
         {"visits": visits, "exits": exits}, ids=patient, dates={"visits": [date], "exits": ends}
     )
     who = is_missing(patient, repair=REPAIR_ID)
-    late = day_number(nw.col(date)) > cutoff.toordinal()
+    late = nw.col(date).dt.date() > nw.lit(cutoff)
     checks = [
         who,
         is_missing(date, repair=REPAIR_DATE),
@@ -94,21 +95,36 @@ def active_periods(
         clock: `"calendar"` or `"rolling"`.
 
     Returns:
-        The patient, the cohort's period, the first visit's day, the period counted from 0, and
-        the last periods at whose start the patient was present and to whose end observed.
+        The patient, the cohort's period, the first visit's day (0 with the calendar, which does
+        not ask for it), the period counted from 0, and the last periods at whose start the patient
+        was present and to whose end observed.
     """
+    if clock == "rolling":
+        return _rolling_periods(events, left, patient=patient, date=date, period=period)
+    marked = mark_periods(events, patient=patient, date=date, period=period, first=_COHORT)
+    if marked is not None:
+        people, periods = marked
+        active = unfold_marks(_with_exits(people, left, patient, period, clock), periods, into=_AT)
+    else:
+        # Few periods are left of many visits before they meet the patients.
+        active = distinct(events, patient, period_number(nw.col(date), period).alias(_AT))
+        people = active.group_by(patient).agg(nw.col(_AT).min().alias(_COHORT))
+        people = _with_exits(people, left, patient, period, clock)
+        active = active.join(people, on=patient, how="inner")
+    k = (nw.col(_AT) - nw.col(_COHORT)).alias(_K)
+    return active.with_columns(k, nw.lit(0).alias(_FIRST)).drop(_AT)
+
+
+def _rolling_periods(
+    events: nw.LazyFrame, left: nw.LazyFrame | None, *, patient: str, date: str, period: str
+) -> nw.LazyFrame:
     people = events.group_by(patient).agg(nw.col(date).min().alias(_AT))
     people = people.select(
         patient,
         period_number(nw.col(_AT), period).alias(_COHORT),
         day_number(nw.col(_AT)).alias(_FIRST),
     )
-    people = _with_exits(people, left, patient, period, clock)
-    if clock == "calendar":
-        # Few periods are left of many visits before they meet the patients.
-        active = distinct(events, patient, period_number(nw.col(date), period).alias(_AT))
-        active = active.join(people, on=patient, how="inner")
-        return active.with_columns((nw.col(_AT) - nw.col(_COHORT)).alias(_K)).drop(_AT)
+    people = _with_exits(people, left, patient, period, "rolling")
     active = events.select(patient, day_number(nw.col(date)).alias(_AT))
     active = active.join(people, on=patient, how="inner")
     since = (nw.col(_AT) - nw.col(_FIRST)) // ROLLING_DAYS[period]
