@@ -45,7 +45,11 @@ beating$transplant <- as.integer(heart$transplant) - 1
 beating$w <- 1 + (heart$id %% 3) / 2
 hearts <- Surv(start, stop, event) ~ age + year + surgery + transplant
 myeloma <- mgus2[!is.na(mgus2$hgb), ]
-bladder <- bladder2
+tumours <- bladder2
+# Wei, Lin and Weissfeld: a margin for each recurrence, with coefficients of its own.
+margins <- bladder
+for (k in 1:4) for (x in c("rx", "number", "size"))
+  margins[[paste0(x, k)]] <- margins[[x]] * (margins$enum == k)
 colons <- colon[colon$etype == 2, ]
 
 patients <- list(
@@ -64,9 +68,12 @@ patients <- list(
   heart_weighted = told(hearts, beating, weights = w, cluster = id),
   mgus2 = told(Surv(age * 12, age * 12 + futime, death) ~ sex + hgb,
                myeloma[myeloma$futime > 0, ]),
-  bladder2 = told(Surv(start, stop, event) ~ rx + number + size, bladder, cluster = id),
-  bladder2_pwp = told(Surv(start, stop, event) ~ rx + number + size + strata(enum), bladder,
-                      cluster = id)
+  bladder2 = told(Surv(start, stop, event) ~ rx + number + size, tumours, cluster = id),
+  bladder2_pwp = told(Surv(start, stop, event) ~ rx + number + size + strata(enum), tumours,
+                      cluster = id),
+  bladder_wlw = told(Surv(stop, event) ~ rx1 + number1 + size1 + rx2 + number2 + size2 +
+                       rx3 + number3 + size3 + rx4 + number4 + size4 + strata(enum), margins,
+                     cluster = id)
 )
 
 # --- made up -------------------------------------------------------------------------------------

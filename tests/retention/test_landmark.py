@@ -8,6 +8,8 @@ import pytest
 from lifelines import CoxPHFitter
 
 from loyalty_research.errors import DataError, UsageError
+from loyalty_research.retention.cox import cox_regression
+from loyalty_research.retention.episodes import split_follow_up
 from loyalty_research.retention.landmark import apply_landmark, stack_landmarks
 
 FIVE = pd.DataFrame(
@@ -35,6 +37,22 @@ def test_the_transplants_seem_to_save_lives_only_to_who_ignores_the_wait(publish
     assert attrition["n_after"].tolist() == [103, 78]
     columns = kept[["time", "event", "exposed"]].astype(int)
     assert coefficient(columns) == pytest.approx(-0.088781088, abs=1e-6)
+
+
+def test_each_of_these_numbers_is_that_of_our_own_model_too(published):
+    stored = published("landmark")
+    patients = pd.DataFrame(stored["patients"])
+    naive = cox_regression(patients, covariates=["ever"])
+    assert naive["estimate"].item() == pytest.approx(-1.3234448, abs=1e-7)
+    assert naive["std_error"].item() == pytest.approx(stored["naive"]["std_error"], rel=1e-6)
+    pieces = split_follow_up(patients, exposed_at="at")
+    varying = cox_regression(pieces, covariates=["exposed"], entry="entry")
+    assert varying["estimate"].item() == pytest.approx(0.12714113, abs=1e-8)
+    assert varying["std_error"].item() == pytest.approx(0.3011411, abs=1e-7)
+    kept, _ = apply_landmark(patients, landmark=62, exposed_at="at")
+    late = cox_regression(kept, covariates=["exposed"])
+    assert late["estimate"].item() == pytest.approx(-0.088781088, abs=1e-9)
+    assert late["std_error"].item() == pytest.approx(stored["landmark"]["std_error"], rel=1e-6)
 
 
 def test_who_is_kept_is_counted_by_hand(assert_columns):
