@@ -5,6 +5,13 @@ from loyalty_research.effects.doubly_robust import doubly_robust_effect
 from loyalty_research.effects.effect import Effect, Facts
 from loyalty_research.effects.g_computation import g_computation
 from loyalty_research.effects.interrupted_time_series import interrupted_time_series, placebo_starts
+from loyalty_research.effects.loss import (
+    CensoringWeights,
+    censoring_weights,
+    loss_bounds,
+    tipping_point,
+)
+from loyalty_research.effects.matching import matched_effect
 from loyalty_research.effects.permutation import permutation_test
 from loyalty_research.effects.planning import detectable_share, power, sample_size
 from loyalty_research.effects.planning_core import cluster_design_effect
@@ -37,6 +44,7 @@ from loyalty_research.effects.roll_out import (
     roll_out_schedule,
 )
 from loyalty_research.effects.sensitivity import e_value, robustness_value
+from loyalty_research.effects.stepped_wedge import stepped_wedge_effect
 from loyalty_research.effects.survival_effects import (
     hazard_ratio,
     restricted_mean_effect,
@@ -71,6 +79,7 @@ __all__ = [  # noqa: RUF022 - the order of the flow
     "risk_difference",
     "risk_ratio",
     "mean_difference",
+    "stepped_wedge_effect",
     "rate_ratio",
     "permutation_test",
     "PropensityWeights",
@@ -78,6 +87,7 @@ __all__ = [  # noqa: RUF022 - the order of the flow
     "doubly_robust_effect",
     "g_computation",
     "targeted_effect",
+    "matched_effect",
     "e_value",
     "robustness_value",
     "interrupted_time_series",
@@ -97,6 +107,10 @@ __all__ = [  # noqa: RUF022 - the order of the flow
     "landmark_trial",
     "sequential_trials",
     "time_varying_hazard_ratio",
+    "CensoringWeights",
+    "censoring_weights",
+    "loss_bounds",
+    "tipping_point",
     "sample_size",
     "power",
     "detectable_share",
