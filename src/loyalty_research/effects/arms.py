@@ -283,7 +283,9 @@ def completeness_check(rows: ArmRows, *, outcome: str) -> Check:
     return Check("completeness", passed, told, gap, MOST_GAP, gating=True)
 
 
-def refuse_unclustered(guards: Guards, data: Any, rows: ArmRows, *, arm: str) -> None:
+def refuse_unclustered(
+    guards: Guards, data: Any, rows: ArmRows, *, arm: str, instead: str = ""
+) -> None:
     """Refuse patients as units where whole clinics were assigned.
 
     Args:
@@ -291,6 +293,7 @@ def refuse_unclustered(guards: Guards, data: Any, rows: ArmRows, *, arm: str) ->
         data: The frame.
         rows: The opened rows.
         arm: Column of the arm.
+        instead: The call that would work, where the design itself takes no clusters.
 
     Raises:
         DesignError: A column such as facility_id has one arm throughout each of its levels.
@@ -314,7 +317,7 @@ override={'clusters': ...}
     message += "so that clusters were assigned, not patients"
     guards.refuse(
         "clusters", broken=bool(found), column=found, count=n_levels, message=message,
-        repair=f"give cluster={found!r}",
+        repair=instead or f"give cluster={found!r}",
     )  # fmt: skip
 
 

@@ -70,13 +70,14 @@ class Observed:
     guards: Guards
 
 
-def open_observed(data: Any, asked: Asked, *, kind: str) -> Observed:
+def open_observed(data: Any, asked: Asked, *, kind: str, instead: str = "") -> Observed:
     """Return the rows of an observational contrast, or refuse with every fault.
 
     Args:
         data: One row a patient. Any frame.
         asked: The arguments; covariates among them.
         kind: "number", "binary" or "count".
+        instead: The call that would work for clusters, where the design takes none.
 
     Returns:
         The rows.
@@ -94,7 +95,7 @@ def open_observed(data: Any, asked: Asked, *, kind: str) -> Observed:
         cluster=asked.cluster,
     )  # fmt: skip
     refuse_constant(rows, asked.outcome)
-    refuse_unclustered(guards, data, rows, arm=asked.arm)
+    refuse_unclustered(guards, data, rows, arm=asked.arm, instead=instead)
     return Observed(rows, guards)
 
 
@@ -384,7 +385,9 @@ class Found:
         return sum(self.sizes)
 
 
-def make_observed(asked: Asked, observed: Observed, found: Found, *, kind: str) -> Effect:
+def make_observed(
+    asked: Asked, observed: Observed, found: Found, *, kind: str, with_ratio: bool = True
+) -> Effect:
     """Return what a design found as an effect, with the E-value and the naive contrast beside it.
 
     Args:
@@ -392,6 +395,7 @@ def make_observed(asked: Asked, observed: Observed, found: Found, *, kind: str) 
         observed: All rows whose outcome is known, trimmed ones included.
         found: What the design found.
         kind: "number", "binary" or "count".
+        with_ratio: Whether the levels' covariance gives the ratio's error too.
 
     Returns:
         The effect.
@@ -399,10 +403,11 @@ def make_observed(asked: Asked, observed: Observed, found: Found, *, kind: str) 
     rows = observed.rows
     table = contrast_rows(
         found.levels, rows, kind=kind, method=found.method, conf_level=asked.conf_level,
-        n=found.n, n_events=found.n_events,
+        n=found.n, n_events=found.n_events, with_ratio=with_ratio,
     )  # fmt: skip
     sd = math.sqrt(np.mean([rows.outcome[rows.arm == k].var() for k in (0, 1)]))
-    e_values, e_check = e_value_facts([r for r in table if r["term"] != UNADJUSTED], sd=sd)
+    adjusted = [row for row in table if row["term"] != UNADJUSTED]
+    e_values, e_check = e_value_facts(adjusted, sd=sd, control=found.levels.value[0])
     naive = naive_levels(rows).difference()[0]
     more = {"in_whom": found.estimand, **e_values, UNADJUSTED: naive}
     measure = MEASURES[kind]

@@ -130,7 +130,7 @@ def _ratio(value: float, measure: str, rare: bool) -> float:
 
 
 def e_value_facts(
-    rows: Sequence[dict[str, Any]], *, sd: float | None = None
+    rows: Sequence[dict[str, Any]], *, sd: float | None = None, control: float | None = None
 ) -> tuple[dict[str, float], Check]:
     """Return the E-value of rows of estimates, as facts and as a check that informs.
 
@@ -138,6 +138,7 @@ def e_value_facts(
         rows: Rows of estimates, the headline first. A ratio among them is preferred to a
             difference, because the E-value is of a ratio.
         sd: Standard deviation of the outcome, where all rows are mean differences.
+        control: Level of arm 0, where all rows are risk differences.
 
     Returns:
         `e_value` and `e_value_limit`, missing where no ratio can be formed, and the check.
@@ -148,6 +149,8 @@ def e_value_facts(
         table = _row_e_value(ratio, {"measure": ratio["scale"]})
     elif rows[0]["scale"] == "mean difference" and sd is not None and sd > 0:
         table = _row_e_value(rows[0], {"measure": "mean difference", "sd": sd})
+    elif rows[0]["scale"] == "risk difference" and control is not None and 0 < control < 1:
+        table = _row_e_value(rows[0], {"measure": "risk difference", "control": control})
     if table is None:
         words = "no E-value: an arm has no event, so that there is no ratio"
         return {"e_value": math.nan, "e_value_limit": math.nan}, Check("e_value", None, words)

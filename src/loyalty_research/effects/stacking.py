@@ -116,6 +116,7 @@ def contrast_rows(
     conf_level: float,
     n: int,
     n_events: int,
+    with_ratio: bool = True,
 ) -> list[dict[str, Any]]:
     """Return the difference of both arms, their ratio where it has a meaning, and the naive one.
 
@@ -127,6 +128,7 @@ def contrast_rows(
         conf_level: Coverage of the intervals.
         n: Rows that the levels rest on.
         n_events: Events among them; unused where the outcome is a number.
+        with_ratio: Whether the levels' covariance gives the ratio's error too.
 
     Returns:
         Rows of estimates: the headline, perhaps the ratio, and the unadjusted contrast, whose
@@ -139,7 +141,7 @@ def contrast_rows(
         "df": levels.df, "method": method,
     }  # fmt: skip
     found = [estimate_row(measure, *levels.difference(), scale=measure, **adjusted)]
-    if kind in RATIO_MEASURES and min(levels.value) > 0:
+    if with_ratio and kind in RATIO_MEASURES and min(levels.value) > 0:
         ratio = RATIO_MEASURES[kind]
         found.append(ratio_row(ratio, *levels.log_ratio(), scale=ratio, **adjusted))
     plain = adjusted | {
