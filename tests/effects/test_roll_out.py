@@ -68,6 +68,26 @@ def test_a_parallel_design_with_one_baseline_is_ancova_of_clinic_means_by_hand()
     assert error_of(schedule, cac=0.8) == pytest.approx(by_hand)
 
 
+def test_a_comparison_in_one_period_is_students_t_of_clinic_means_by_hand():
+    # 6 clinics an arm whose means vary by 0.0975: 10 degrees of freedom and nothing to adjust.
+    found = roll_out_power([[0]] * 6 + [[1]] * 6, cac=0.8, **USUAL).iloc[0]
+    by_hand = math.sqrt(0.0975 * (1 / 6 + 1 / 6))
+    assert found["std_error"] == pytest.approx(by_hand)
+    assert found["std_error_read"] == pytest.approx(by_hand)
+    assert found["df"] == pytest.approx(10)
+
+
+def test_planned_power_is_that_of_the_analysis_as_simulated():
+    # 700 studies of setting C with a constant effect of 0.3, seeds 20000 to 20699, analysed by
+    # stepped_wedge_effect's model: 77.1 % significant with a constant effect, 59.9 % with one free
+    # at each time since crossing; three Monte Carlo errors are 4.8 and 5.6 points.
+    wedge = roll_out_schedule("stepped wedge", n_clinics=12, n_periods=5)
+    constant = roll_out_power(wedge, cac=0.8, **USUAL)["estimate"].iloc[0]
+    free = roll_out_power(wedge, cac=0.8, exposure_time=True, **USUAL)["estimate"].iloc[0]
+    assert constant == pytest.approx(0.771, abs=0.048)
+    assert free == pytest.approx(0.599, abs=0.056)
+
+
 def test_difference_in_differences_of_two_periods_by_hand():
     # The change of a clinic varies by 2 (0.0975 - 0.04); 4 clinics change, 6 do not.
     found = difference_in_differences_power(
@@ -178,11 +198,11 @@ def test_an_effect_that_may_change_costs_precision():
 @pytest.mark.parametrize(
     ("schedule", "words"),
     [
-        ([[0, 1], [0, 1]], "cannot tell the effect from the periods"),
-        ([[0, 2], [0, 1]], "1 cells are neither 0 nor 1"),
-        ([[0, 1, 0], [0, 0, 1]], "1 clinics lose the programme again"),
-        ([[0, 0], [0, 0]], "no clinic ever has the programme"),
-        ([[1, 1], [1, 1]], "no clinic is ever without"),
+        ([[0, 1]] * 3, "cannot tell the effect from the periods"),
+        ([[0, 2], [0, 1], [0, 0]], "1 cells are neither 0 nor 1"),
+        ([[0, 1, 0], [0, 0, 1], [0, 0, 0]], "1 clinics lose the programme again"),
+        ([[0, 0]] * 3, "no clinic ever has the programme"),
+        ([[1, 1]] * 3, "no clinic is ever without"),
         ([], "the schedule is empty"),
         ([["a", "b"]], "the schedule holds what is no number"),
     ],
@@ -214,7 +234,7 @@ def test_designs_that_need_more_clinics_are_refused():
         roll_out_schedule("stepped wedge", n_clinics=3, n_periods=5)
     with pytest.raises(UsageError, match="design='wedge' is not known"):
         roll_out_schedule("wedge", n_clinics=3, n_periods=5)
-    with pytest.raises(UsageError, match="two clinics leave nothing to judge chance by"):
+    with pytest.raises(DataError, match="2 clinics leave nothing to judge chance by"):
         detectable_by_roll_out([[0, 1], [0, 0]], sd=1, icc=0.05, cell_size=20)
     with pytest.raises(UsageError, match="schedules names staircase, which is a design"):
         compare_roll_outs(n_clinics=8, n_periods=3, schedules={"staircase": [[0, 1]]}, **USUAL)

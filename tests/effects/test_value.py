@@ -228,9 +228,9 @@ def test_acceptability_is_one_less_the_one_sided_p_value():
 
 
 def test_simulated_trials_are_covered_by_fieller_and_by_net_benefit():
-    # Setting O: gamma costs, truth 120. 400 trials: Monte Carlo error 0.011.
-    inside = np.zeros((400, 2), bool)
-    for seed in range(400):
+    # Setting O: gamma costs, truth 120. 120 trials: three Monte Carlo errors are 0.06.
+    inside = np.zeros((120, 2), bool)
+    for seed in range(120):
         data = patients(seed=1000 + seed, n=120)
         head = ratio_of(data).headline
         at_truth = net_benefit(data, **COLUMNS, willingness_to_pay=120).headline
@@ -238,7 +238,7 @@ def test_simulated_trials_are_covered_by_fieller_and_by_net_benefit():
             head["conf_low"] <= 120 <= head["conf_high"],
             at_truth["conf_low"] <= 0 <= at_truth["conf_high"],
         )
-    assert inside.mean(axis=0) == pytest.approx([0.95, 0.95], abs=0.033)
+    assert inside.mean(axis=0) == pytest.approx([0.95, 0.95], abs=0.06)
 
 
 # --- cost of a retained patient -------------------------------------------------------------------

@@ -19,6 +19,7 @@ from scipy.stats import t as student
 
 from loyalty_research.data.arguments import check_choice, check_share, check_whole
 from loyalty_research.data.frames import raise_faults
+from loyalty_research.effects.nested_model import Cells, expected_fit
 from loyalty_research.effects.planning_core import check_number
 from loyalty_research.errors import DataError, Fault, UsageError
 
@@ -27,6 +28,7 @@ CORRELATIONS = ("nested", "decay")
 METHOD = "generalised least squares, correlations known"
 _SINGULAR = 1e-9
 _MOST_CLINICS = 1000
+_FEWEST = 3
 
 
 def roll_out_schedule(design: str, *, n_clinics: int, n_periods: int) -> pd.DataFrame:
@@ -104,18 +106,22 @@ def roll_out_power(
         alpha: Two-sided level of the test.
 
     Returns:
-        One row: `estimate` (power, Student's t with clinics less two), `estimate_normal`,
-        `std_error, df, n_clinics, n_periods, n_measurements, share_treated, alpha, method`.
+        One row: `estimate` (power of `stepped_wedge_effect`, whose error and degrees of freedom
+        are Kenward and Roger's; with "decay" or iac Student's t with clinics less two),
+        `estimate_normal` (as if the correlations were known), `std_error` (so too),
+        `std_error_read` (what the analysis will show on average), `df, n_clinics, n_periods,
+        n_measurements, share_treated, alpha, method`.
 
     Raises:
-        DataError: A schedule that holds other codes, takes the programme away again, or cannot
-            tell the effect from time.
+        DataError: A schedule that has fewer than three clinics, holds other codes, takes the
+            programme away again, or cannot tell the effect from time.
         UsageError: A number out of its range.
 
     References:
         Hussey and Hughes, Contemp Clin Trials 2007;28:182; Hooper and others, Stat Med
         2016;35:4718 (cac, iac); Kasza and others, Stat Methods Med Res 2019;28:703 (decay); Kenny
-        and others, Stat Med 2022;41:4311 (time since crossing).
+        and others, Stat Med 2022;41:4311 (time since crossing); Kenward and Roger, Biometrics
+        1997;53:983 (what the analysis reads).
 
     Examples:
         >>> wedge = roll_out_schedule("stepped wedge", n_clinics=12, n_periods=5)
@@ -133,11 +139,15 @@ def roll_out_power(
     clinics = int((~np.isnan(table)).any(axis=1).sum())
     cells = int(np.count_nonzero(~np.isnan(table)))
     normal = float(norm.cdf(abs(effect) / error - norm.ppf(1 - alpha / 2)))
+    read, df = error, float(clinics - 2)
+    if correlation == "nested" and iac == 0:
+        read, df = _read_error(table, sd, icc, cell_size, cac, exposure_time)
     row = {
-        "estimate": _power_by_t(abs(effect) / error, clinics - 2, alpha),
+        "estimate": _power_by_t(abs(effect) / read, df, alpha),
         "estimate_normal": normal,
         "std_error": error,
-        "df": clinics - 2,
+        "std_error_read": read,
+        "df": df,
         "n_clinics": clinics,
         "n_periods": table.shape[1],
         "n_measurements": cells * cell_size,
@@ -161,12 +171,12 @@ def detectable_by_roll_out(
             `roll_out_power`.
 
     Returns:
-        One row: `estimate` (the effect, in either direction), `std_error, df, n_clinics, n_periods,
-        n_measurements, share_treated, alpha, power, method`.
+        One row: `estimate` (the effect, in either direction), `std_error, std_error_read, df,
+        n_clinics, n_periods, n_measurements, share_treated, alpha, power, method`.
 
     Raises:
         DataError: As `roll_out_power`.
-        UsageError: A number out of its range, two clinics.
+        UsageError: A number out of its range.
 
     References:
         As `roll_out_power`, solved for the effect.
@@ -175,13 +185,11 @@ def detectable_by_roll_out(
         >>> wedge = roll_out_schedule("stepped wedge", n_clinics=12, n_periods=5)
         >>> detectable_by_roll_out(wedge, sd=1, icc=0.05, cac=0.8,
         ...     cell_size=20)["estimate"].round(3).item()
-        0.328
+        0.309
     """
     check_share(power, name="power")
     found = roll_out_power(schedule, effect=0, alpha=alpha, **settings)
-    error, df = float(found["std_error"].iloc[0]), int(found["df"].iloc[0])
-    if df < 1:
-        raise UsageError("two clinics leave nothing to judge chance by; plan three or more")
+    error, df = float(found["std_error_read"].iloc[0]), float(found["df"].iloc[0])
     low, high = 0.0, 1.0
     while _power_by_t(high, df, alpha) < power:
         high *= 2
@@ -395,6 +403,29 @@ def _contrast_error(information: np.ndarray, weights: np.ndarray) -> float:
     return math.sqrt(float((along[~small] ** 2 / values[~small]).sum()))
 
 
+def _read_error(
+    table: np.ndarray, sd: float, icc: float, cell_size: float, cac: float, exposure_time: bool
+) -> tuple[float, float]:
+    """Return the error and degrees of freedom that the analysis is to expect."""
+    seen, since = ~np.isnan(table), _time_since(table)
+    n_terms = int(since[seen].max()) if exposure_time else 1
+    marks = np.minimum(since, n_terms)[:, :, None] == np.arange(1, n_terms + 1)
+    counts = marks[seen].sum(axis=0)
+    periods = np.broadcast_to(np.eye(table.shape[1]), (*table.shape, table.shape[1]))
+    x = np.concatenate([periods, marks[:, :, counts > 0]], axis=2).astype(float)
+    # A period in which no one is seen has no level.
+    x = x[:, :, x[seen].any(axis=0)]
+    root = np.sqrt(cell_size) * seen
+    within = np.zeros((len(table), x.shape[2] + 1, x.shape[2] + 1))
+    n = round(seen.sum() * cell_size)
+    cells = Cells(x * root[:, :, None], np.zeros(table.shape), root, within, n)
+    variances = sd**2 * np.array([1 - icc, icc * (1 - cac), icc * cac])
+    weights = np.zeros(x.shape[2])
+    weights[-np.count_nonzero(counts) :] = counts[counts > 0] / counts.sum()
+    _, error, df = expected_fit(cells, variances).contrast(weights)
+    return error, df
+
+
 def _cell_covariance(
     n_periods: int, sd: float, icc: float, cell_size: float, cac: float, iac: float,
     correlation: str,
@@ -414,8 +445,8 @@ def _cell_covariance(
     return sd**2 * (icc * level + (1 - icc) / cell_size * own)
 
 
-def _power_by_t(centre: float, df: int, alpha: float) -> float:
-    if df < 1:
+def _power_by_t(centre: float, df: float, alpha: float) -> float:
+    if not df >= 1:
         return math.nan
     critical = student.ppf(1 - alpha / 2, df)
     exact = nct.sf(critical, df, centre)
@@ -431,7 +462,7 @@ def _clinics_needed(
         return None
     step = len(_crossings(design, n_periods))
     for clinics in range(step, _MOST_CLINICS + 1, step):
-        if clinics < 3:
+        if clinics < _FEWEST:
             continue
         table = roll_out_schedule(design, n_clinics=clinics, n_periods=n_periods)
         if roll_out_power(table, effect=effect, **settings)["estimate"].iloc[0] >= power:
@@ -477,6 +508,10 @@ def _schedule_faults(table: np.ndarray) -> list[Fault]:
         message = f"{back:,} clinics lose the programme again"
         repair = "leave the periods after it missing"
         faults.append(Fault("schedule", "", back, message, repair))
+    clinics = int(seen.any(axis=1).sum())
+    if clinics < _FEWEST:
+        message = f"{clinics:,} clinics leave nothing to judge chance by"
+        faults.append(Fault("schedule", "", clinics, message, f"plan {_FEWEST} or more"))
     for state, words in ((1, "no clinic ever has the programme"), (0, "no clinic is ever without")):
         if not (table == state).any():
             repair = "a comparison needs both"
