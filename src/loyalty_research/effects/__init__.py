@@ -1,6 +1,7 @@
 """What a programme changed: one module a design, checks before estimates, one shape of result."""
 
 from loyalty_research.effects.counterfactual import counterfactual
+from loyalty_research.effects.displacement import displacement
 from loyalty_research.effects.doubly_robust import doubly_robust_effect
 from loyalty_research.effects.effect import Effect, Facts
 from loyalty_research.effects.g_computation import g_computation
@@ -44,6 +45,7 @@ from loyalty_research.effects.roll_out import (
     roll_out_schedule,
 )
 from loyalty_research.effects.sensitivity import e_value, robustness_value
+from loyalty_research.effects.series_by_period import series_by_period
 from loyalty_research.effects.stepped_wedge import stepped_wedge_effect
 from loyalty_research.effects.survival_effects import (
     hazard_ratio,
@@ -90,9 +92,11 @@ __all__ = [  # noqa: RUF022 - the order of the flow
     "matched_effect",
     "e_value",
     "robustness_value",
+    "series_by_period",
     "interrupted_time_series",
     "placebo_starts",
     "counterfactual",
+    "displacement",
     "synthetic_control",
     "synthetic_weights",
     "synthetic_path",
