@@ -23,7 +23,7 @@ from scipy.optimize import minimize
 
 _STARTS = ((0.05, 0.05), (0.3, 0.3), (0.0, 0.3), (0.3, 0.0))
 """Roots of the variances relative to the patients', from which the search begins."""
-_POLISH = 30
+_POLISH = 60
 _SETTLED = 1e-11
 _NOTHING = 1e-9
 """Part of the whole variance below which a search near 0 means 0."""
@@ -97,8 +97,13 @@ class NestedFit:
 
 
 def gather_cells(
-    cluster: np.ndarray, period: np.ndarray, x: np.ndarray, y: np.ndarray
-) -> Cells:  # fmt: skip
+    cluster: np.ndarray,
+    period: np.ndarray,
+    x: np.ndarray,
+    y: np.ndarray,
+    *,
+    fixed: np.ndarray | None = None,
+) -> Cells:
     """Return the cluster-periods of patients.
 
     Args:
@@ -106,6 +111,8 @@ def gather_cells(
         period: Codes from 0 without gaps.
         x: A row a patient, a column a coefficient.
         y: The outcome.
+        fixed: Clusters x periods x coefficients that are the same for all patients of a
+            cluster-period and stand before those of x, or None.
 
     Returns:
         Their means and sums of products.
@@ -116,25 +123,25 @@ def gather_cells(
         >>> cells.within[:, -1, -1].tolist()  # (1 - 2)^2 + (3 - 2)^2 in the first cluster
         [2.0, 0.0]
     """
-    n_clusters, n_periods = int(cluster.max()) + 1, int(period.max()) + 1
-    cell = cluster * n_periods + period
-    size = np.bincount(cell, minlength=n_clusters * n_periods)
-    z = np.column_stack([x, y])
-    sums = np.column_stack([np.bincount(cell, column, len(size)) for column in z.T])
+    shape = (int(cluster.max()) + 1, int(period.max()) + 1)
+    fixed = np.zeros((*shape, 0)) if fixed is None else fixed
+    cell = cluster * shape[1] + period
+    size = np.bincount(cell, minlength=shape[0] * shape[1])
+    columns = [*x.T, y]
+    sums = np.stack([np.bincount(cell, column, len(size)) for column in columns], axis=1)
     means = sums / np.maximum(size, 1)[:, None]
-    k = z.shape[1]
-    within = np.zeros((n_clusters, k, k))
-    apart = [z[:, i] - means[cell, i] for i in range(k)]
-    # Most columns are the same for all patients of a cluster-period and have no product.
-    largest = np.maximum(np.abs(z).max(axis=0), 1e-300)
-    varies = [i for i in range(k) if np.abs(apart[i]).max() > 1e-9 * largest[i]]
-    for i in varies:
-        for j in varies:
-            if i <= j:
-                products = np.bincount(cluster, apart[i] * apart[j], n_clusters)
-                within[:, i, j] = within[:, j, i] = products
-    scaled = (means * np.sqrt(size)[:, None]).reshape(n_clusters, n_periods, k)
-    root = np.sqrt(size).reshape(n_clusters, n_periods)
+    n_fixed = fixed.shape[2]
+    within = np.zeros((shape[0], n_fixed + len(columns), n_fixed + len(columns)))
+    apart = [column - means[cell, i] for i, column in enumerate(columns)]
+    for i in range(len(columns)):
+        # What is the same within cluster-periods is so but for rounding, and has no product.
+        if np.abs(apart[i]).max() <= 1e-9 * max(np.abs(columns[i]).max(), 1e-300):
+            apart[i] = np.zeros_like(y)
+        for j in range(i + 1):
+            products = np.bincount(cluster, apart[i] * apart[j], shape[0])
+            within[:, n_fixed + i, n_fixed + j] = within[:, n_fixed + j, n_fixed + i] = products
+    root = np.sqrt(size).reshape(shape)
+    scaled = np.concatenate([fixed, means.reshape(*shape, -1)], axis=2) * root[:, :, None]
     return Cells(scaled[:, :, :-1], scaled[:, :, -1], root, within, len(y))
 
 
@@ -233,7 +240,7 @@ def _search(cells: Cells, free_v: bool) -> np.ndarray:
 def _descend(height: Callable[[np.ndarray], float], start: np.ndarray) -> np.ndarray:
     found = minimize(
         height, start, method="Nelder-Mead",
-        options={"xatol": 1e-7, "fatol": 1e-11, "maxiter": 2000, "maxfev": 2000},
+        options={"xatol": 1e-3, "fatol": 1e-4, "maxiter": 500},
     )  # fmt: skip
     return np.abs(found.x)
 

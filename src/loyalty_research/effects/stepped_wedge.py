@@ -147,22 +147,22 @@ def stepped_wedge_effect(
 def _fit(roll_out: RollOut, *, exposure_time: bool) -> _Wedge:
     rows = roll_out.rows
     periods = np.arange(roll_out.status.shape[1])
-    exposure = roll_out.exposure
-    times = np.arange(1, int(exposure.max()) + 1) if exposure_time else np.array([1])
-    marks = (exposure if exposure_time else (exposure > 0).astype(int))[:, None] == times
+    since = np.where(np.isnan(roll_out.status), 0, roll_out.since)
+    since = since if exposure_time else np.minimum(since, 1)
     # A time since crossing at which no clinic was seen has no effect to estimate.
-    seen = marks.any(axis=0)
-    x = np.column_stack([roll_out.period[:, None] == periods, marks[:, seen], rows.x]).astype(float)
+    times = np.unique(since[since > 0])
+    levels = np.broadcast_to(np.eye(len(periods)), (*since.shape, len(periods)))
+    fixed = np.concatenate([levels, since[:, :, None] == times], axis=2)
     # Centred, so that sums of squares are not swamped by a level far from 0; periods take it up.
     centre = rows.outcome.mean()
     assert rows.cluster is not None  # noqa: S101
-    cells = gather_cells(rows.cluster, roll_out.period, x, rows.outcome - centre)
+    cells = gather_cells(rows.cluster, roll_out.period, rows.x, rows.outcome - centre, fixed=fixed)
     names = [f"period {k + 1}" for k in periods]
-    names += [f"time since crossing {k}" if exposure_time else "the effect" for k in times[seen]]
+    names += [f"time since crossing {k}" if exposure_time else "the effect" for k in times]
     names += [] if rows.design is None else list(rows.design.terms)
     raise_faults(_rank_faults(cells, names))
     raise_faults(_chance_faults(cells))
-    return _Wedge(roll_out, cells, fit_nested(cells), len(periods), int(seen.sum()))
+    return _Wedge(roll_out, cells, fit_nested(cells), len(periods), len(times))
 
 
 def _rank_faults(cells: Cells, names: list[str]) -> list[Fault]:
