@@ -125,3 +125,16 @@ def test_every_row_its_own_cluster_is_hc2():
     x, y = np.column_stack([np.ones(20), rng.normal(size=20)]), rng.normal(size=20)
     by_row = fit_linear(x, y)
     assert fit_linear(x, y, cluster=np.arange(20)).covariance == pytest.approx(by_row.covariance)
+
+
+def test_many_rows_taken_in_parts_are_taken_together():
+    rng = np.random.default_rng(4)
+    x = np.column_stack([np.ones(20_000), rng.normal(size=(20_000, 2))])
+    y = rng.normal(size=20_000) * (1 + abs(x[:, 1]))
+    fit = fit_linear(x, y)
+    bread = np.linalg.inv(x.T @ x)
+    free = 1 - np.einsum("ij,jk,ik->i", x, bread, x)
+    beta = bread @ x.T @ y
+    meat = (x * ((y - x @ beta) ** 2 / free)[:, None]).T @ x
+    assert fit.beta == pytest.approx(beta, rel=1e-9)
+    assert fit.covariance == pytest.approx(bread @ meat @ bread, rel=1e-9)

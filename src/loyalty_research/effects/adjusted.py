@@ -10,7 +10,7 @@ import numpy as np
 from loyalty_research.data.frames import raise_faults
 from loyalty_research.effects.asked import Opened
 from loyalty_research.effects.checks import Check, count_words
-from loyalty_research.effects.linear import LinearFit, fit_linear
+from loyalty_research.effects.linear import LinearFit, fit_linear, triangle_of
 from loyalty_research.errors import Fault
 
 LEAST_DF = 5.0
@@ -199,7 +199,7 @@ def _spare_faults(opened: Opened) -> list[Fault]:
     for part, place in zip(parts, where, strict=True):
         length = np.sqrt(np.einsum("ij,ij->j", part, part))
         own = np.zeros(len(length))
-        diagonal = np.abs(np.diag(np.linalg.qr(part, mode="r")))
+        diagonal = np.abs(np.diag(triangle_of(part)))
         own[: len(diagonal)] = diagonal
         spare = own <= _SPARE * np.maximum(length, np.finfo(float).tiny)
         spare |= length <= 1e-12 * np.abs(opened.x).max(axis=0) * len(part) ** 0.5

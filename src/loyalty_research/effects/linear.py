@@ -20,6 +20,8 @@ from scipy.linalg import solve_triangular
 _FULL = 1e-9
 """How near to 1 a cluster's leverage is taken as 1: it determines a coefficient by itself."""
 
+_ROWS = 8192
+"""Rows taken at a time."""
 _ROUNDING = 1e-13
 """Part of the largest outcome below which a residual is left by rounding."""
 
@@ -126,7 +128,7 @@ def fit_linear(
     scale = None if weight is None else np.sqrt(weight)
     xs, ys = (x, y) if scale is None else (x * scale[:, None], y * scale)
     # X'X = R'R, so that L = R^-1; by QR the columns are not squared.
-    triangle = np.linalg.qr(xs, mode="r")
+    triangle = triangle_of(xs)
     root = solve_triangular(triangle, np.eye(len(triangle)))
     z = xs @ root
     beta = root @ (z.T @ ys)
@@ -144,12 +146,32 @@ def fit_linear(
     )  # fmt: skip
 
 
+def triangle_of(x: np.ndarray) -> np.ndarray:
+    """Return R of x = QR, some thousand rows at a time so that they stay near the processor.
+
+    Args:
+        x: One row a row of data.
+
+    Returns:
+        R; the signs of its rows are arbitrary.
+
+    Examples:
+        >>> abs(triangle_of(np.array([[3.0], [4.0]]))).tolist()
+        [[5.0]]
+    """
+    if len(x) <= 2 * _ROWS:
+        return np.asarray(np.linalg.qr(x, mode="r"))
+    parts = [np.linalg.qr(x[i : i + _ROWS], mode="r") for i in range(0, len(x), _ROWS)]
+    return np.asarray(np.linalg.qr(np.concatenate(parts), mode="r"))
+
+
 def _by_row(z: np.ndarray, residuals: np.ndarray) -> np.ndarray:
     """Return the HC2 middle: a row that determines a coefficient has no residual and adds none."""
     free = 1 - np.einsum("ij,ij->i", z, z)
     full = free < _FULL
     scaled = np.where(full, 0.0, residuals**2 / np.where(full, 1.0, free))
-    return (z * scaled[:, None]).T @ z
+    parts = range(0, len(z), _ROWS)
+    return sum((z[i : i + _ROWS] * scaled[i : i + _ROWS, None]).T @ z[i : i + _ROWS] for i in parts)
 
 
 def _by_cluster(
