@@ -71,12 +71,12 @@ def aggregate(panel: Panel, cells: Cells, kind: str) -> list[Part]:
     """
     after = cells.event_time >= 0
     if kind == "simple":
-        return [_mean(panel, cells, after, kind)]
+        return [mean_of_cells(panel, cells, after, kind)]
     name = {"dynamic": "event_time", "group": "cohort", "calendar": "period"}[kind]
     key: np.ndarray = getattr(cells, name)
     shown = np.ones_like(after) if kind == "dynamic" else after
     details = [
-        _mean(panel, cells, (key == at) & shown, kind, **{name: int(at)})
+        mean_of_cells(panel, cells, (key == at) & shown, kind, **{name: int(at)})
         for at in np.unique(key[shown])
     ]
     counted = [part for part in details if part.event_time is None or part.event_time >= 0]
@@ -135,8 +135,31 @@ def by_cluster(panel: Panel, influence: np.ndarray) -> np.ndarray:
     return np.add.reduceat(influence[order], starts, axis=0) / panel.n_units
 
 
-def _mean(panel: Panel, cells: Cells, chosen: np.ndarray, kind: str, **place: int) -> Part:
-    """Return the mean of cells, each weighing as its cohort has units."""
+def mean_of_cells(panel: Panel, cells: Cells, chosen: np.ndarray, term: str, **place: int) -> Part:
+    """Return the mean of some cells, each weighing as its cohort has units.
+
+    Args:
+        panel: The opened panel.
+        cells: Its group-time effects.
+        chosen: Which cells, at least one.
+        term: What the mean is called.
+        **place: The cohort, period or event time that it is of.
+
+    Returns:
+        The mean, with the influence through the cells and through the shares of cohorts.
+
+    Examples:
+        >>> import pandas as pd
+        >>> from loyalty_research.effects.group_time import group_time_cells
+        >>> from loyalty_research.effects.panel import open_panel
+        >>> table = pd.DataFrame({"clinic": list("aabb"), "month": [1, 2, 1, 2],
+        ...     "rate": [5.0, 7.0, 4.0, 5.0], "start": [2, 2, None, None]})
+        >>> panel = open_panel(table, outcome="rate", unit="clinic", period="month",
+        ...     first_treated="start")
+        >>> cells = group_time_cells(panel, control="never")
+        >>> mean_of_cells(panel, cells, np.array([True]), "simple").estimate
+        1.0
+    """
     cohort, estimate = cells.cohort[chosen], cells.estimate[chosen]
     share = _shares(panel)[cohort]
     weight = share / share.sum()
@@ -144,7 +167,7 @@ def _mean(panel: Panel, cells: Cells, chosen: np.ndarray, kind: str, **place: in
     influence = cells.influence[:, chosen] @ weight
     influence += _of_shares(panel, cohort, estimate - mean, float(share.sum()))
     n = int(cells.used[:, chosen].any(axis=1).sum())
-    return Part(kind, mean, influence, n, **place)
+    return Part(term, mean, influence, n, **place)
 
 
 def _overall(panel: Panel, details: Sequence[Part], kind: str) -> Part:
