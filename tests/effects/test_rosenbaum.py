@@ -15,10 +15,10 @@ from loyalty_research.errors import DataError, UsageError
 PAIR = {"treated": "exposed", "control": "control"}
 # Lead in the blood of 33 children of workers in a battery plant and of their matched controls
 # (Morton et al. 1982), as in Rosenbaum, Observational Studies, 2nd ed. 2002, table 3.3.
-EXPOSED = """38 23 41 18 37 36 23 62 31 34 24 14 21 17 16 20 15 10 45 39 22 35 49 48 44 35 43 39 34 13
-    73 25 27"""
-CONTROL = """16 18 18 24 19 11 10 15 16 18 18 13 19 10 16 16 24 13 9 14 21 19 7 18 19 12 11 22 25 16 13
-    11 13"""
+EXPOSED = """38 23 41 18 37 36 23 62 31 34 24 14 21 17 16 20 15 10 45 39 22 35 49 48 44 35 43 39
+    34 13 73 25 27"""
+CONTROL = """16 18 18 24 19 11 10 15 16 18 18 13 19 10 16 16 24 13 9 14 21 19 7 18 19 12 11 22 25
+    16 13 11 13"""
 LEAD = pd.DataFrame(
     {"exposed": map(int, EXPOSED.split()), "control": map(int, CONTROL.split())}, dtype=int
 )
@@ -70,7 +70,8 @@ def test_the_approximation_nears_the_exact_bound():
     data = pd.DataFrame({"exposed": gap, "control": 0.0})
     exact = rosenbaum_bounds(data, **PAIR, gammas=[1.5])
     near = rosenbaum_bounds(data, **PAIR, gammas=[1.5], exact=False)
-    assert exact["p_high"].item() == pytest.approx(near["p_high"].item(), abs=0.003)
+    # What is left is the skewness of a sum whose signs have chances of 3/5 and 2/5.
+    assert exact["p_high"].item() == pytest.approx(near["p_high"].item(), abs=0.005)
     assert 0.01 < exact["p_high"].item() < 0.9
     assert exact["method"].item() == "signed rank, exact"
     assert near["method"].item() == "signed rank, normal approximation"

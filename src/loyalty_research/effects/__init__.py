@@ -13,6 +13,7 @@ from loyalty_research.effects.loss import (
     tipping_point,
 )
 from loyalty_research.effects.matching import matched_effect
+from loyalty_research.effects.negative_controls import calibrate_with_negative_controls
 from loyalty_research.effects.permutation import permutation_test
 from loyalty_research.effects.planning import detectable_share, power, sample_size
 from loyalty_research.effects.planning_core import cluster_design_effect
@@ -44,6 +45,7 @@ from loyalty_research.effects.roll_out import (
     roll_out_power,
     roll_out_schedule,
 )
+from loyalty_research.effects.rosenbaum import rosenbaum_bounds
 from loyalty_research.effects.sensitivity import e_value, robustness_value
 from loyalty_research.effects.series_by_period import series_by_period
 from loyalty_research.effects.stepped_wedge import stepped_wedge_effect
@@ -92,6 +94,8 @@ __all__ = [  # noqa: RUF022 - the order of the flow
     "matched_effect",
     "e_value",
     "robustness_value",
+    "rosenbaum_bounds",
+    "calibrate_with_negative_controls",
     "series_by_period",
     "interrupted_time_series",
     "placebo_starts",
