@@ -87,18 +87,20 @@ def _span(column: pd.Series) -> _Span | None:
 
 
 def _count(spans: Sequence[_Span], sizes: Sequence[int], n_rows: int) -> np.ndarray:
-    shape = (sizes[0], math.prod(sizes[1:]))
-    counts = np.zeros(shape, np.int64)
-    step = max(_BLOCK, 4 * math.prod(shape))
+    matrix = coo_array((sizes[0], math.prod(sizes[1:])), dtype=np.int32)
+    counts = np.zeros(matrix.shape, np.int64)
+    step = max(_BLOCK, 4 * math.prod(sizes))
     ones = np.ones(min(step, n_rows), np.int32)
     for start in range(0, n_rows, step):
         where = slice(start, min(start + step, n_rows))
         line, *others = (span.places(where) for span in spans)
-        place = np.zeros(len(line), np.int32) if not others else others[0].astype(np.int32)
+        place = others[0].astype(np.int32) if others else np.zeros(len(line), np.int32)
         for other, size in zip(others[1:], sizes[2:], strict=True):
             place *= size
             place += other
-        counts += coo_array((ones[: len(line)], (line, place)), shape=shape).toarray()
+        # Set, not given to a new matrix, which would look for the limits again that `_span` found.
+        matrix.data, matrix.coords = ones[: len(line)], (np.asarray(line, np.int32), place)
+        counts += matrix.toarray()
     return counts.ravel()
 
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from loyalty_research.data.arguments import as_columns, check_choice, check_share, check_whole
 from loyalty_research.data.frames import raise_faults
@@ -190,11 +190,10 @@ def _stack(
     """Return the curves of all groups and causes under one another, with their intervals."""
     curves = [curve for part in parts for curve in part]
     which = np.repeat(np.arange(len(curves)), [len(curve["time"]) for curve in curves])
-    named = groups.iloc[which // len(causes)]
     columns = {name: np.concatenate([curve[name] for curve in curves]) for name in curves[0]}
-    someone_left, z = columns.pop("someone_left"), norm.ppf((1 + level) / 2)
+    someone_left, z = columns.pop("someone_left"), ndtri((1 + level) / 2)
     low, high = _interval(columns["estimate"], columns["std_error"], someone_left, z, conf_type)
-    keys: dict[Any, Any] = {name: named[name].array for name in groups}
+    keys: dict[Any, Any] = {name: groups[name].array[which // len(causes)] for name in groups}
     keys["cause"] = np.array(causes, dtype=object)[which % len(causes)]
     kept = {name: columns[name] for name in columns if weighted or name not in WEIGHTS}
     limits = {"conf_low": low, "conf_high": high, "conf_level": np.full(len(low), level)}
