@@ -1,5 +1,6 @@
 """What a programme changed: one module a design, checks before estimates, one shape of result."""
 
+from loyalty_research.effects.compliance import complier_effect
 from loyalty_research.effects.counterfactual import counterfactual
 from loyalty_research.effects.displacement import displacement
 from loyalty_research.effects.doubly_robust import doubly_robust_effect
@@ -86,6 +87,7 @@ __all__ = [  # noqa: RUF022 - the order of the flow
     "stepped_wedge_effect",
     "rate_ratio",
     "permutation_test",
+    "complier_effect",
     "PropensityWeights",
     "propensity_weights",
     "doubly_robust_effect",

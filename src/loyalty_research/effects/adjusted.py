@@ -36,7 +36,7 @@ class ArmLevels:
     at: tuple[np.ndarray, np.ndarray]
 
     @property
-    def values(self) -> dict[int, float]:
+    def by_arm(self) -> dict[int, float]:
         """The level of each arm."""
         return {k: float(self.at[k] @ self.fit.beta) for k in (0, 1)}
 
@@ -50,7 +50,7 @@ class ArmLevels:
         Returns:
             Missing numbers where a level is not above 0.
         """
-        low, high = self.values[0], self.values[1]
+        low, high = self.by_arm[0], self.by_arm[1]
         # A level of 0 comes out of the solution as a number of this size.
         if min(low, high) <= _NOTHING * max(abs(low), abs(high)):
             return math.nan, math.nan, math.nan

@@ -81,7 +81,13 @@ class Opened:
 
 
 def open_asked(
-    data: Any, asked: Asked, *, kind: str, exposure: str | None = None, more: Sequence[str] = ()
+    data: Any,
+    asked: Asked,
+    *,
+    kind: str,
+    exposure: str | None = None,
+    more: Sequence[str] = (),
+    guards: Sequence[str] = (),
 ) -> Opened:
     """Return the rows of a contrast, checked and with its first checks made.
 
@@ -91,6 +97,7 @@ def open_asked(
         kind: "number", "binary" or "count".
         exposure: Column with the time under observation, or None.
         more: Other columns, which must be filled.
+        guards: Names of the design's own guards, beside "clusters".
 
     Returns:
         The rows with the checks "assignment", "clusters" and "completeness".
@@ -101,14 +108,14 @@ def open_asked(
         DataError: The data break the contract.
     """
     check_asked(asked)
-    guards = open_guards(["clusters"], override=asked.override)
+    known = open_guards(["clusters", *guards], override=asked.override)
     strata = [asked.strata] if isinstance(asked.strata, str) else list(asked.strata or [])
     rows = open_arms(
         data, arm=asked.arm, outcome=asked.outcome, kind=kind, covariates=asked.covariates,
         cluster=asked.cluster, exposure=exposure, more=list(dict.fromkeys([*more, *strata])),
     )  # fmt: skip
     if rows.cluster is None:
-        refuse_unclustered(guards, data, rows, arm=asked.arm)
+        refuse_unclustered(known, data, rows, arm=asked.arm)
     stratum = group_codes(rows.more, strata)[0] if strata else None
     x, terms = rows.x, [] if rows.design is None else list(rows.design.terms)
     if stratum is not None:
@@ -118,9 +125,9 @@ def open_asked(
             np.column_stack([x, marks]),
             terms + [f"stratum {k + 2}" for k in range(marks.shape[1])],
         )
-    checks = [assignment_check(asked), *guards.checks]
+    checks = [assignment_check(asked), *known.checks]
     checks.append(completeness_check(rows, outcome=asked.outcome))
-    return Opened(rows, x, terms, stratum, guards, checks)
+    return Opened(rows, x, terms, stratum, known, checks)
 
 
 def check_asked(asked: Asked) -> None:

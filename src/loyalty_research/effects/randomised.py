@@ -212,7 +212,7 @@ def mean_difference(
     return make_effect(
         asked, opened, table, measure="mean difference",
         estimand=f"difference in mean {outcome}, {among(asked, opened)}",
-        variance=levels.method(), levels=levels.values, n_events=None, seed=seed,
+        variance=levels.method(), levels=levels.by_arm, n_events=None, seed=seed,
     )  # fmt: skip
 
 
@@ -280,7 +280,7 @@ def _model_rows(
         n_events=rows[0]["n_events"], conf_level=asked.conf_level,
     )  # fmt: skip
     rows.insert(1, ratio)
-    return rows, levels.values, levels.method(), seed
+    return rows, levels.by_arm, levels.method(), seed
 
 
 def _difference_rows(
