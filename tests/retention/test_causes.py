@@ -70,7 +70,7 @@ def test_the_column_that_names_causes_is_proposed_where_event_does_not(engine, e
             "w": 1.0,
         }
     )
-    told = "event is .*, not text; give event='cause', the column that derive_causes writes"
+    told = "event is .*, not text.*; give event='cause', the column that derive_causes writes"
     with pytest.raises(DataError, match=told):
         estimate(engine.make(data))
     with pytest.raises(DataError, match='name the cause of each end, "censored" or nothing'):

@@ -258,7 +258,7 @@ def test_all_incidences_with_those_who_stay_add_up_to_1():
 def test_what_cannot_be_meant_is_refused():
     with pytest.raises(DataError, match="event names no cause in any of 5 rows"):
         cumulative_incidence(FIVE.assign(event="censored"))
-    with pytest.raises(DataError, match="event is int64, not text; name the cause of each end"):
+    with pytest.raises(DataError, match=r"event is int64, not text \(found 1\); name the cause"):
         cumulative_incidence(FIVE.assign(event=1))
     with pytest.raises(UsageError, match="by='cause' is also a column of the result"):
         cumulative_incidence(FIVE.assign(cause=1), by="cause")

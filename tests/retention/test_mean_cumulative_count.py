@@ -368,3 +368,16 @@ def test_arguments_that_cannot_be_meant_are_refused():
         mean_cumulative_count(THREE_PATIENTS, conf_level=95)
     with pytest.raises(UsageError, match="times"):
         mean_cumulative_count(THREE_PATIENTS, times=[0.5])
+
+
+def test_events_of_1_and_2_without_a_0_are_refused_as_codes_not_taken_for_counts():
+    data = pd.DataFrame({"patient_id": range(20), "start": 0, "stop": 4, "event": [1, 2] * 10})
+    told = "event is 1 or 2 in each of 20 rows, never 0; if 2 is the event, as in data of R, give "
+    names = {"patient": "patient_id", "start": "start", "stop": "stop", "event": "event"}
+    with pytest.raises(DataError, match=f"{told}event == 2; else count the events of each row"):
+        mean_cumulative_count(data, **names)
+    with pytest.raises(DataError, match="found 'no' and 'yes'; give event == 'yes'"):
+        mean_cumulative_count(data.assign(event=["no", "yes"] * 10), **names)
+    # A 0 among them, or few rows, may well be counts.
+    for counts, n in ((data.assign(event=[0, *data["event"][1:]]), 29), (data.head(19), 28)):
+        assert mean_cumulative_count(counts, **names)["n_events"].sum() == n

@@ -173,6 +173,22 @@ def test_a_test_that_counts_patients_names_what_takes_weights(name):
         getattr(lr, name)(GOOD, by="arm", event=event, weight="case_weight")
 
 
+@pytest.mark.parametrize("name", ["gray_test", "fine_gray", "fit_fine_gray"])
+def test_what_compares_incidences_names_what_takes_late_entry(name):
+    more = {"by": "arm"} if name == "gray_test" else {"cause": "died", "covariates": ["x"]}
+    told = "entry='entry': .*; compare the rate of each cause by cause_specific_regression"
+    with pytest.raises(UsageError, match=told):
+        getattr(lr, name)(GOOD, event="cause", entry="entry", **more)
+
+
+@pytest.mark.parametrize("name", CAUSES)
+def test_causes_coded_in_numbers_are_refused_with_the_codes(name):
+    coded = GOOD.assign(cause=GOOD["cause"].map({"censored": 0, "lapsed": 1, "died": 2}))
+    with pytest.raises(DataError, match=r"cause is int64|cause is Int64") as refused:
+        CAUSES[name](coded)
+    assert "not text (found 0, 1 and 2); name the cause" in str(refused.value)
+
+
 @pytest.mark.parametrize("kind", ODD_NUMBERS)
 @pytest.mark.parametrize("name", offering("freq"))
 def test_a_frequency_that_is_no_count_is_refused(name, kind):

@@ -60,7 +60,9 @@ def test_a_cause_is_a_text_and_nothing_means_censored(kind):
 
 
 def test_a_cause_given_as_a_number_is_refused():
-    with pytest.raises(DataError, match="event is int64, not text; name the cause of each end"):
+    with pytest.raises(
+        DataError, match=r"event is int64, not text \(found 0, 1 and 2\); name the cause of each"
+    ):
         open_rows(FIVE.assign(event=[1, 2, 0, 1, 0]), causes=True)
 
 

@@ -19,6 +19,7 @@ from loyalty_research.retention.repairs import (
     found_codes,
     repair_codes,
     repair_late,
+    told_codes,
     with_cause,
 )
 from loyalty_research.retention.rows import CENSORED, says_only_whether
@@ -180,7 +181,8 @@ def _type_faults(
             faults.append(Fault("data", column, 0, message, "convert it to whole days first"))
     kind = schema[event]
     if causes and not isinstance(kind, nw.String | nw.Categorical | nw.Enum | nw.Unknown):
-        faults.append(Fault("data", event, 0, f"{event} is {kind}, not text", NAME_CAUSE))
+        message = f"{event} is {kind}, not text{told_codes(found_codes(rows, event))}"
+        faults.append(Fault("data", event, 0, message, NAME_CAUSE))
     if not causes and not (kind.is_numeric() or isinstance(kind, nw.Boolean)):
         message = f"{event} is {kind}, not true or false"
         found, otherwise = found_codes(rows, event), "code the event as 1, all else as 0"

@@ -20,6 +20,7 @@ from loyalty_research.retention.design_matrix import (
     refuse_runaway,
 )
 from loyalty_research.retention.fine_gray_likelihood import Likelihood, open_sample
+from loyalty_research.retention.group_tests import refuse_entry
 from loyalty_research.retention.rows import Rows, open_rows
 
 TIES = ("efron", "breslow")
@@ -74,6 +75,7 @@ def fine_gray(
     censoring_groups: str | Sequence[str] | None = None,
     ties: str = "efron",
     conf_level: float = 0.95,
+    entry: None = None,
 ) -> pd.DataFrame:
     """Return log subdistribution hazard ratios: who is more likely ever to have the event.
 
@@ -102,6 +104,7 @@ def fine_gray(
         censoring_groups: Column or columns that name groups, each censored in its own way.
         ties: `"efron"` or `"breslow"`.
         conf_level: Coverage of the interval.
+        entry: Not offered: refused, with what is to be done instead.
 
     Returns:
         One row a covariate: `term`, `estimate`, `std_error`, `conf_low`, `conf_high`,
@@ -121,6 +124,7 @@ def fine_gray(
         >>> fine_gray(data, cause="lapsed", covariates="member")["estimate"].round(3).tolist()
         [-0.834]
     """
+    refuse_entry(entry)
     settings: dict[str, Any] = {
         "time": time, "event": event, "weight": weight, "freq": freq, "cluster": cluster,
         "censoring_groups": censoring_groups, "ties": ties, "conf_level": conf_level,
@@ -141,6 +145,7 @@ def fit_fine_gray(
     censoring_groups: str | Sequence[str] | None = None,
     ties: str = "efron",
     conf_level: float = 0.95,
+    entry: None = None,
 ) -> FineGrayModel:
     """Return a fitted model of Fine and Gray, from which cumulative incidences are predicted.
 
@@ -157,6 +162,7 @@ def fit_fine_gray(
         censoring_groups: Column or columns that name groups, each censored in its own way.
         ties: `"efron"` or `"breslow"`.
         conf_level: Coverage of the interval.
+        entry: Not offered: refused, with what is to be done instead.
 
     Returns:
         The model; its `estimates` are what `fine_gray` returns.
@@ -175,6 +181,7 @@ def fit_fine_gray(
         >>> model.cause, model.estimates["estimate"].round(3).tolist()
         ('lapsed', [-0.834])
     """
+    refuse_entry(entry)
     check_choice(ties, TIES, name="ties")
     level = check_share(conf_level, name="conf_level")
     rows = open_rows(

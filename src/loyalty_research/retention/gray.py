@@ -19,6 +19,7 @@ from loyalty_research.errors import Fault, UsageError
 from loyalty_research.retention.group_tests import (
     count_event_times,
     quadratic_form,
+    refuse_entry,
     refuse_incomparable,
     refuse_weight,
 )
@@ -34,6 +35,7 @@ def gray_test(
     event: str = "event",
     freq: str | None = None,
     weight: None = None,
+    entry: None = None,
 ) -> pd.DataFrame:
     """Test for each cause whether its cumulative incidence is the same in all groups.
 
@@ -53,6 +55,7 @@ def gray_test(
             writes it as "cause".
         freq: Column of whole numbers from 1: how many patients a row stands for.
         weight: Not offered: refused, with what is to be done instead.
+        entry: Not offered: refused, with what is to be done instead.
 
     Returns:
         One row a cause: `cause`, `statistic` (chi-squared), `df`, `p_value`, `n`, `n_events` (of
@@ -77,6 +80,7 @@ def gray_test(
         0   died   1         2
         1  moved   1         3
     """
+    refuse_entry(entry)
     refuse_weight(weight)
     if not isinstance(rho, int | float) or not 0 <= rho < float("inf"):
         raise UsageError(f"rho={rho!r} must be a number from 0 on, such as 1")

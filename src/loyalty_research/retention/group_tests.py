@@ -428,6 +428,24 @@ def refuse_weight(weight: object) -> None:
         raise UsageError(f"weight={weight!r}: {message}; {repair}")
 
 
+def refuse_entry(entry: object) -> None:
+    """Refuse delayed entry where cumulative incidences are compared, and name what takes it.
+
+    Args:
+        entry: What the user gave.
+
+    Raises:
+        UsageError: It is not None.
+
+    Examples:
+        >>> refuse_entry(None)
+    """
+    if entry is not None:
+        message = "incidences are compared from time 0 on, so that nobody may enter late"
+        repair = "compare the rate of each cause by cause_specific_regression(entry=...)"
+        raise UsageError(f"entry={entry!r}: {message}; {repair}")
+
+
 def refuse_incomparable(sets: EventTimes, by: str | Sequence[str]) -> None:
     """Refuse groups of which no two are at risk together at any event, so that nothing compares.
 

@@ -27,6 +27,8 @@ _COUNTS = ("time", "n_at_risk", "n_events", "n_censored")
 _WEIGHTS = ("weight_at_risk", "weight_events", "weight_censored")
 _RESERVED = {*_COUNTS, *_WEIGHTS, "estimate", "std_error", "conf_low", "conf_high", "conf_level"}
 _HAPPENS = "__happens"
+COUNT_EVENTS = "count the events of each row, 0 for none"
+_MANY_ROWS = 20
 _REPAIR_OVERLAP = "give each patient pieces of follow-up that follow one another"
 
 
@@ -207,13 +209,19 @@ def _count_faults(table: pd.DataFrame, event: str) -> list[Fault]:
     values = table[event]
     if not pd.api.types.is_numeric_dtype(values):
         message = f"{event} is {values.dtype}, not a number of events"
-        return [Fault("data", event, 0, message, "count the events of each row, 0 for none")]
+        repair = repair_codes(event, values, otherwise=COUNT_EVENTS)
+        return [Fault("data", event, 0, message, repair)]
     numbers = values.to_numpy(float, na_value=np.nan)
+    if len(numbers) >= _MANY_ROWS and set(np.unique(numbers)) == {1.0, 2.0}:
+        # As counts they would mean that every one of many pieces holds an event, and none three.
+        message = f"{event} is 1 or 2 in each of {len(values):,} rows, never 0"
+        repair = repair_codes(event, [1, 2]).removeprefix("found 1 and 2; ")
+        return [Fault("data", event, len(values), message, f"{repair}; else {COUNT_EVENTS}")]
     return _faults(
         event,
         [
             (np.isnan(numbers), "is missing", "drop or repair these rows"),
-            (numbers < 0, "is negative", "count the events of each row, 0 for none"),
+            (numbers < 0, "is negative", COUNT_EVENTS),
             (numbers != np.floor(numbers), "is not a whole number", "count events, not amounts"),
         ],
         values.notna().to_numpy(),

@@ -42,26 +42,51 @@ def repair_codes(column: str, values: Iterable[Any], *, otherwise: str = CODE_EV
         >>> repair_codes("event", [1009, 1010])
         'code one cause as 1, all else as 0'
     """
+    found = _codes(values)
+    if not found:
+        return otherwise
+    whole = [value for value in found if not isinstance(value, str)]
+    if whole == [1, 2]:
+        return f"found 1 and 2; if 2 is the event, as in data of R, give {column} == 2"
+    yes = [value for value in found if isinstance(value, str) and value.strip().lower() in YES]
+    if len(yes) == 1:
+        return f"{_listed(found)}; give {column} == {yes[0]!r}"
+    return f"{_listed(found)}; {otherwise}"
+
+
+def told_codes(values: Iterable[Any]) -> str:
+    """Return the codes that a column holds in brackets, nothing where they may be secrets.
+
+    Args:
+        values: What it holds.
+
+    Returns:
+        Text to append to a message.
+
+    Examples:
+        >>> told_codes([0, 1, 2, 1]), told_codes([1009])
+        (' (found 0, 1 and 2)', '')
+    """
+    found = _codes(values)
+    return f" ({_listed(found)})" if found else ""
+
+
+def _codes(values: Iterable[Any]) -> list[Any]:
+    """Return the codes among values, none if they are too many or one of them is no code."""
     codes: set[Any] = set()
     for value in values:
         # A missing value may differ from itself.
         if value is None or value is pd.NA or value != value:
             continue
         if not _is_code(value) or len(codes | {value}) > _MOST_CODES:
-            return otherwise
+            return []
         codes.add(value)
-    if not codes:
-        return otherwise
-    found = sorted(codes, key=str)
-    whole = [value for value in found if not isinstance(value, str)]
-    if whole == [1, 2]:
-        return f"found 1 and 2; if 2 is the event, as in data of R, give {column} == 2"
-    yes = [value for value in found if isinstance(value, str) and value.strip().lower() in YES]
+    return sorted(codes, key=str)
+
+
+def _listed(found: Sequence[Any]) -> str:
     names = [repr(value) if isinstance(value, str) else f"{value:g}" for value in found]
-    told = " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
-    if len(yes) == 1:
-        return f"found {told}; give {column} == {yes[0]!r}"
-    return f"found {told}; {otherwise}"
+    return f"found {' and '.join(filter(None, [', '.join(names[:-1]), names[-1]]))}"
 
 
 def repair_late(n_events: int) -> str:

@@ -23,6 +23,7 @@ from loyalty_research.retention.repairs import (
     YES,
     repair_codes,
     repair_late,
+    told_codes,
     with_cause,
 )
 
@@ -380,7 +381,8 @@ def says_only_whether(causes: Sequence[str]) -> bool:
 def _no_causes(
     table: pd.DataFrame, column: str, faults: _Faults
 ) -> tuple[np.ndarray, tuple[str, ...]]:
-    faults.wrong_type(column, table[column].dtype, "text", NAME_CAUSE)
+    due = f"text{told_codes(table[column])}"
+    faults.wrong_type(column, table[column].dtype, due, NAME_CAUSE)
     return np.zeros(len(table), np.int64), ()
 
 
