@@ -181,6 +181,13 @@ def test_beyond_follow_up_only_a_curve_that_is_0_is_answered_with_nobody_at_risk
     assert late["n_at_risk"].tolist() == [0, 0]
 
 
+def test_an_error_of_0_is_not_shown_as_an_interval_of_no_width():
+    for event in ([0, 0, 0], [1, 1, 1]):
+        row = restricted_mean_time(pd.DataFrame({"time": 5, "event": event}), horizon=4).iloc[0]
+        assert (row["estimate"], row["std_error"]) == (4, 0)
+        assert np.isnan([row["conf_low"], row["conf_high"]]).all()
+
+
 def test_arms_and_horizons_that_cannot_be_meant_are_refused():
     with pytest.raises(UsageError, match="arm='g' must have exactly two values, not 4"):
         restricted_mean_difference(FOUR.assign(g=FOUR["time"]), arm="g", horizon=1)

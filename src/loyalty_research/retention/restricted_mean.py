@@ -59,7 +59,8 @@ def restricted_mean_time(
         weight: Column of case weights above 0.
         freq: Column of whole numbers from 1: how many patients a row stands for.
         cluster: Column that names the cluster; the robust variance is summed over clusters.
-        conf_level: Coverage of the normal interval, cut at 0 and the horizon.
+        conf_level: Coverage of the normal interval, cut at 0 and the horizon; missing where the
+            error is 0, because nobody has left or all at once.
 
     Returns:
         One row a group: `term`, the group's columns, `estimate`, `std_error`, `conf_low`,
@@ -83,7 +84,8 @@ def restricted_mean_time(
     groups, areas = _open_areas(data, columns, as_columns(by), weight, cluster, until)
     mean = np.array([area.mean for area in areas])
     error = np.sqrt([area.variance for area in areas])
-    half = norm.ppf((1 + level) / 2) * error
+    # Where nobody has left, or all at once, an error of 0 would pass for certainty.
+    half = np.where(error > 0, norm.ppf((1 + level) / 2) * error, np.nan)
     table = groups.assign(
         estimate=mean,
         std_error=error,
