@@ -25,6 +25,9 @@ WEIGHTINGS = ("harrell", "uno")
 PAIRS = ["concordant", "discordant", "tied_risk", "tied_time", "tied_both"]
 """The counts of pairs, after the fixed columns of an estimate."""
 
+_AT_ONCE = 2**16
+"""Rows whose sums are put together at once, so that they stay in the processor's cache."""
+
 
 def concordance(
     data: Any,
@@ -237,14 +240,12 @@ class _Ranking:
         order: The elements in this order; all else is in it too.
         moment: Number of the moment, rising with it; a later stratum's are higher.
         group: Number of the score, rising with it; a later stratum's are higher.
-        shared: Places in the order of those who share their score.
         layer: The stratum of each number of a moment.
     """
 
     order: np.ndarray
     moment: np.ndarray
     group: np.ndarray
-    shared: np.ndarray
     layer: np.ndarray
 
 
@@ -255,11 +256,10 @@ def _rank(
     order = np.argsort(score)
     if layer[-1] > 0:
         order = order[np.argsort(stratum[order], kind="stable")]
-    changed = _changes([stratum[order], score[order]])
-    group = np.cumsum(changed)
+    columns = [score[order], stratum[order]] if layer[-1] > 0 else [score[order]]
+    group = np.cumsum(_changes(columns))
     order, number = _by_moment_within(group, number, order)
-    is_alone = changed & np.append(changed[1:], True)
-    return _Ranking(order, number, group, np.flatnonzero(~is_alone), layer)
+    return _Ranking(order, number, group, layer)
 
 
 def _by_moment_within(
@@ -321,15 +321,20 @@ def _pair_sums(
     """
     order, moment = ranking.order, ranking.moment
     early, late, first, second = (part[order] for part in (early, late, first, second))
-    after, before, elsewhere = (part[moment] for part in _by_moment(ranking, early, late))
+    after, before, elsewhere = _by_moment(ranking, early, late)
     lower_late = sum_higher_before(moment, late)
-    lower_early = sum_higher_before(len(ranking.layer) - 1 - moment, early) - elsewhere
-    net = first * (2 * lower_late - after) + second * (before - 2 * lower_early)
-    tied = np.zeros(len(order))
-    tied[ranking.shared] = _tied_sums(ranking, early, late, first, second)
+    lower_early = sum_higher_before(len(ranking.layer) - 1 - moment, early)
+    tied = _tied_sums(ranking, early, late)
     result = np.empty((3, len(order)))
-    for line, part in zip(result, (net + tied, first * after + second * before, tied), strict=True):
-        line[order] = part
+    for start in range(0, len(order), _AT_ONCE):
+        own = slice(start, start + _AT_ONCE)
+        at = moment[own]
+        later, earlier = after[at], before[at]
+        net = 2 * lower_late[own] - later + tied[0][own]
+        net_earlier = earlier - 2 * (lower_early[own] - elsewhere[at]) + tied[1][own]
+        parts = (net, net_earlier), (later, earlier), (tied[0][own], tied[1][own])
+        for line, (as_first, as_second) in zip(result, parts, strict=True):
+            line[order[own]] = first[own] * as_first + second[own] * as_second
     return result
 
 
@@ -355,21 +360,19 @@ def _running(values: np.ndarray) -> np.ndarray:
 
 
 def _tied_sums(
-    ranking: _Ranking, early: np.ndarray, late: np.ndarray, first: np.ndarray, second: np.ndarray
-) -> np.ndarray:
-    """Return the sums over partners with the same score, for those who share theirs."""
-    shared = ranking.shared
-    if len(shared) == 0:
-        return np.zeros(0)
-    groups = _changes([ranking.group[shared]])
-    starts = np.flatnonzero(groups | _changes([ranking.moment[shared]]))
-    ends = np.append(starts[1:], len(shared))
+    ranking: _Ranking, early: np.ndarray, late: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the sums over partners with the same score: later ones, earlier ones."""
+    n = len(early)
+    groups = _changes([ranking.group])
+    if groups.all():
+        return np.zeros(n), np.zeros(n)
+    starts = np.flatnonzero(groups | _changes([ranking.moment]))
+    ends = np.append(starts[1:], n)
     # What is alike in score and moment has the same partners.
     first_of = np.flatnonzero(groups[starts])
     n_alike = np.diff(np.append(first_of, len(starts)))
-    group_start = np.repeat(starts[first_of], n_alike)
-    group_end = np.repeat(ends[first_of + n_alike - 1], n_alike)
-    later, earlier = _running(late[shared]), _running(early[shared])
-    sums_later = np.repeat(later[group_end] - later[ends], ends - starts)
-    sums_earlier = np.repeat(earlier[starts] - earlier[group_start], ends - starts)
-    return first[shared] * sums_later + second[shared] * sums_earlier
+    later, earlier = _running(late), _running(early)
+    sums_later = np.repeat(later[ends[first_of + n_alike - 1]], n_alike) - later[ends]
+    sums_earlier = earlier[starts] - np.repeat(earlier[starts[first_of]], n_alike)
+    return np.repeat(sums_later, ends - starts), np.repeat(sums_earlier, ends - starts)
