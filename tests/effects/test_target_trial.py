@@ -7,6 +7,7 @@ import pytest
 from loyalty_research.cohort import apply_criteria, derive_index_dates, known, observable_for
 from loyalty_research.data.simulate import simulate_study
 from loyalty_research.data.simulate_designs import simulate_design
+from loyalty_research.effects.clone_censor_weight import clone_censor_weight
 from loyalty_research.effects.survival_effects import retention_difference
 from loyalty_research.effects.target_trial import (
     emulate_trial,
@@ -114,6 +115,23 @@ def test_sequential_trials_followed_until_enrolling_find_the_stated_hazard_ratio
     found = trials.conditional_hazard_ratio(day=180, covariates=["clinic", "older", "condition"])
     assert holds(found, value(study, "programme_hazard_ratio"))
     assert found.facts.n_clusters == trials.rows["patient"].nunique()
+
+
+def test_the_sustained_difference_of_the_simulated_study_is_found(study, patients):
+    truth = {name: row["value"] for name, row in study.truth["estimands"].items()}
+    effect = clone_censor_weight(
+        patients, exposed_at="enrolled", grace=0, day=365, covariates=CELL, eligible=["live"],
+        seed=1, n_boot=60,
+    )  # fmt: skip
+    rows = effect.estimates.set_index("term")
+    for term, name in (
+        ("retention difference", "retention_difference_365_sustained"),
+        ("difference in mean time", "restricted_mean_difference_365_sustained"),
+    ):
+        assert rows.loc[term, "conf_low"] <= truth[name] <= rows.loc[term, "conf_high"]
+    assert rows.loc["retention difference", "std_error"] < 0.02
+    assert not effect.withheld
+    assert effect.facts.more["n_excluded"] == (~patients["live"]).sum()
 
 
 # --- setting F: nobody gains, but who stays can enrol ---------------------------------------------

@@ -1,5 +1,6 @@
 """What a programme changed: one module a design, checks before estimates, one shape of result."""
 
+from loyalty_research.effects.clone_censor_weight import clone_censor_weight
 from loyalty_research.effects.compliance import complier_effect
 from loyalty_research.effects.counterfactual import counterfactual
 from loyalty_research.effects.displacement import displacement
@@ -121,6 +122,7 @@ __all__ = [  # noqa: RUF022 - the order of the flow
     "censoring_weights",
     "loss_bounds",
     "tipping_point",
+    "clone_censor_weight",
     "sample_size",
     "power",
     "detectable_share",

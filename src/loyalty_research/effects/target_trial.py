@@ -259,12 +259,12 @@ def emulate_trial(
         [['all', 0], ['not enrolled before time zero', 1]]
     """
     guards = open_guards([IMMORTAL], override=override)
-    table, at = _open(data, exposed_at, time, event, eligible)
+    table, at = open_enrolments(data, exposed_at, time, event, eligible)
     given = None
     if arm is not None:
         given = _given_arm(data, arm)
         _refuse_immortal(guards, table, at, given, arm, exposed_at, time, event)
-    kept, attrition, checks = _entry(table, at, eligible, new_users)
+    kept, attrition, checks = entry_of(table, at, eligible, new_users)
     rows, at = table[kept].reset_index(drop=True), at[kept]
     assigned = (at <= 0) if given is None else given[kept] == 1
     rows = _with_arm(rows, assigned, np.flatnonzero(kept), time, event, exposed_at)
@@ -316,8 +316,8 @@ def landmark_trial(
         [[0, 60], [1, 40], [0, 50]]
     """
     day = check_whole(landmark, name="landmark", minimum=1)
-    table, at = _open(data, exposed_at, time, event, eligible)
-    kept, attrition, checks = _entry(table, at, eligible, new_users)
+    table, at = open_enrolments(data, exposed_at, time, event, eligible)
+    kept, attrition, checks = entry_of(table, at, eligible, new_users)
     followed = kept & (table[time].to_numpy() > day)
     attrition = _step(attrition, f"followed beyond day {day}", kept, followed)
     rows, at = table[followed].reset_index(drop=True), at[followed]
@@ -381,8 +381,8 @@ def sequential_trials(
     end = check_whole(last, name="last", minimum=0)
     if later not in ("ignored", "censored"):
         raise UsageError(f"later={later!r} must be 'ignored' or 'censored'")
-    table, at = _open(data, exposed_at, time, event, eligible)
-    kept, attrition, checks = _entry(table, at, eligible, new_users=True)
+    table, at = open_enrolments(data, exposed_at, time, event, eligible)
+    kept, attrition, checks = entry_of(table, at, eligible, new_users=True)
     stop = table[time].to_numpy()
     parts = []
     for day in range(0, end + 1, step):
@@ -482,10 +482,30 @@ def time_varying_hazard_ratio(
 # --- the door -------------------------------------------------------------------------------------
 
 
-def _open(
+def open_enrolments(
     data: Any, exposed_at: str, time: str, event: str, eligible: Sequence[str]
 ) -> tuple[pd.DataFrame, np.ndarray]:
-    """Return all columns, and the day of enrolment as a number, infinite where there is none."""
+    """Return all columns, and the day of enrolment as a number, infinite where there is none.
+
+    Args:
+        data: One row a patient.
+        exposed_at: Column with the day of enrolment.
+        time: Column with the time of event or censoring.
+        event: Column with the event.
+        eligible: Columns of criteria.
+
+    Returns:
+        The table, time and event as whole numbers; the days.
+
+    Raises:
+        UsageError: A column with a name that the trial gives.
+        DataError: Columns or values missing, days that are not whole, criteria not true or false.
+
+    Examples:
+        >>> data = pd.DataFrame({"enrolled": [0, None], "time": [9, 3], "event": [True, False]})
+        >>> open_enrolments(data, "enrolled", "time", "event", [])[1].tolist()
+        [0.0, inf]
+    """
     if isinstance(eligible, str):
         raise UsageError("eligible is a list of columns, such as ['is_adult']")
     raise_faults(missing_columns(data, [exposed_at, time, event, *eligible], table="data"))
@@ -559,10 +579,26 @@ def _refuse_immortal(
 # --- who takes part -------------------------------------------------------------------------------
 
 
-def _entry(
+def entry_of(
     table: pd.DataFrame, at: np.ndarray, eligible: Sequence[str], new_users: bool
 ) -> tuple[np.ndarray, pd.DataFrame, tuple[Check, ...]]:
-    """Return who is eligible at time zero, the attrition, and whether only new users are in."""
+    """Return who is eligible at time zero, the attrition, and whether only new users are in.
+
+    Args:
+        table: As opened.
+        at: Days of enrolment.
+        eligible: Columns of criteria.
+        new_users: Leave out who was enrolled before time zero.
+
+    Returns:
+        Which rows are kept, the attrition, the check of prevalent members.
+
+    Examples:
+        >>> kept, attrition, _ = entry_of(pd.DataFrame({"x": [1, 2]}), np.array([-3.0, np.inf]), [],
+        ...     True)
+        >>> kept.tolist(), attrition["n_after"].tolist()
+        ([False, True], [2, 1])
+    """
     kept = np.ones(len(table), bool)
     attrition = pd.DataFrame(
         {"step": [0], "criterion": ["all"], "n_before": [len(table)], "n_excluded": [0],
