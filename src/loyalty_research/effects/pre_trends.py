@@ -23,7 +23,7 @@ from loyalty_research.effects.event_times import EventTimes, event_times, refuse
 from loyalty_research.effects.group_time import group_time_cells
 from loyalty_research.effects.panel import open_panel
 
-_LOG_POINTS = 13
+_LOG_POINTS = 12
 _JITTER = 1e-10
 _SEED = 20220901
 """Of the points at which a probability is integrated: a rule of integration, not a draw."""
@@ -160,9 +160,9 @@ def detectable_slope(times: EventTimes, *, conf_level: float, power: float) -> f
     def short(slope: float) -> float:
         return 1 - chance_inside(slope * drift, root, limit) - power
 
-    # One lead alone notices a slope this steep almost surely.
-    most = (limit + 8) / float(np.abs(drift).max())
-    return float(brentq(short, 0, most, xtol=1e-12 * most)) if short(0) < 0 else 0.0
+    # What the best lead needs alone is enough for all of them together.
+    most = 1.001 * (limit + max(float(norm.ppf(power)), 0.0)) / float(np.abs(drift).max())
+    return float(brentq(short, 0, most, xtol=1e-9 * most)) if short(0) < 0 else 0.0
 
 
 def chance_inside(mean: np.ndarray, root: np.ndarray, limit: float) -> float:
