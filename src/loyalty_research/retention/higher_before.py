@@ -62,19 +62,16 @@ def _in_blocks_before(code: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """Return the sums over the elements of whole blocks before."""
     # Turned round, so that what is higher comes first and a running sum runs forward.
     last = int(code.max())
-    place = (last - code).astype(np.intp)
-    is_count = weight.dtype == bool
-    # What does not count is below everything.
-    other = np.where(weight, place, last + 1) if is_count else place
-    kind = np.int64 if is_count else float
-    result = np.empty(len(code), kind)
-    held, above = np.zeros(last + 2, kind), np.zeros(last + 3, kind)
-    for start in range(0, len(code), _BLOCK):
-        own = slice(start, start + _BLOCK)
-        result[own] = above[place[own]]
-        held += np.bincount(other[own], None if is_count else weight[own], last + 2)
+    place = (last - code).astype(np.intp).reshape(-1, _BLOCK)
+    kind = np.int64 if weight.dtype == bool else float
+    sizes = weight.astype(kind).reshape(-1, _BLOCK)
+    result = np.empty(place.shape, kind)
+    held, above = np.zeros(last + 1, kind), np.zeros(last + 2, kind)
+    for own, size, sums in zip(place, sizes, result, strict=True):
+        above.take(own, out=sums, mode="clip")
+        np.add.at(held, own, size)
         held.cumsum(out=above[1:])
-    return result
+    return result.ravel()
 
 
 def _within_blocks(code: np.ndarray, weight: np.ndarray) -> np.ndarray:
