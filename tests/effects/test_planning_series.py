@@ -33,6 +33,14 @@ def test_without_a_change_power_is_the_level_of_one_side():
     assert found["estimate"].tolist() == pytest.approx([0.025] * 3)
 
 
+def test_the_detectable_change_has_the_power_asked_for():
+    settings = {"n_before": 24, "n_after": 12, "sd": 2, "rho": 0.3}
+    shown = interrupted_series_power(power=0.9, **settings)["detectable"]
+    level = interrupted_series_power(level=shown[0], **settings)["estimate"]
+    slope = interrupted_series_power(slope=-shown[1], **settings)["estimate"]
+    assert (level[0], slope[1]) == pytest.approx((0.9, 0.9))
+
+
 def test_simulated_series_succeed_as_often_as_planned():
     rng = np.random.default_rng(14)
     n_sim, rho, n = 4000, 0.5, 40

@@ -95,6 +95,11 @@ def test_difference_in_differences_of_two_periods_by_hand():
     )
     by_hand = math.sqrt(2 * (0.0975 - 0.04) * (1 / 4 + 1 / 6))
     assert found["std_error"].iloc[0] == pytest.approx(by_hand)
+    shown = found["detectable"].iloc[0]
+    again = difference_in_differences_power(
+        n_treated=4, n_control=6, n_before=1, n_after=1, cac=0.8, **{**USUAL, "effect": shown}
+    )
+    assert again["estimate"].iloc[0] == pytest.approx(0.8)
     # ANCOVA of the same clinics is never worse.
     table = pd.DataFrame([[0, 1]] * 4 + [[0, 0]] * 6)
     assert error_of(table, cac=0.8) < by_hand

@@ -177,6 +177,17 @@ def test_dates_and_names_of_clinics_count_as_numbers_do():
     )
 
 
+def test_levels_are_those_of_the_clinic_periods_with_the_programme():
+    data = wedge(9)
+    found = effect_of(data)
+    means = data[data["treated"] == 1].groupby(["clinic", "period"])["y"].mean()
+    assert found.facts.levels[1] == pytest.approx(means.mean())
+    assert found.facts.levels[0] == pytest.approx(means.mean() - found.headline["estimate"])
+    assert "1,200 patients in 12 clusters" in found.sentence()
+    cells = effect_of(data.groupby(["clinic", "period", "treated"], as_index=False)["y"].mean())
+    assert "60 clinic-periods in 12 clusters" in cells.sentence()
+
+
 def test_events_are_counted_and_shares_compared():
     rng = np.random.default_rng(6)
     data = wedge(6).assign(y=lambda t: (rng.random(len(t)) < 0.3 + 0.2 * t["treated"]).astype(int))
@@ -320,7 +331,15 @@ def test_a_parallel_comparison_is_refused_with_the_call_that_works():
         (lambda t: t.drop(columns="clinic"), "column clinic is missing"),
         (lambda t: t.assign(clinic=t["clinic"].where(t.index > 3)), "clinic is missing in 4 of"),
         (lambda t: t.assign(y=np.inf), "y is infinite"),
-        (lambda t: t.assign(y=1.0), "without chance"),
+        (lambda t: t.assign(y=1.0), "have the same outcome"),
+        (
+            lambda t: t.assign(y=t.groupby(["clinic", "period"])["y"].transform("mean")),
+            "all patients of a clinic in a period have the same outcome",
+        ),
+        (
+            lambda t: t.drop_duplicates(["clinic", "period"]).assign(y=lambda u: 0.1 * u["period"]),
+            "without chance",
+        ),
         (
             lambda t: t.assign(treated=(t["period"] > 1).astype(int)),
             "time since crossing 1 cannot be told from what stands before it",
@@ -349,5 +368,7 @@ def test_more_coefficients_than_clinic_periods_are_refused():
 def test_arguments_that_cannot_be_meant_are_refused():
     with pytest.raises(UsageError, match="better='more' must be"):
         effect_of(wedge(1), better="more")
+    with pytest.raises(UsageError, match="exposure_time must be True or False"):
+        effect_of(wedge(1), exposure_time="yes")
     with pytest.raises(UsageError, match="is no guard of this design"):
         effect_of(wedge(1), override={"overlap": "because it is fine"})

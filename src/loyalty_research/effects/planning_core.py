@@ -355,6 +355,55 @@ def detectable(
     return math.nan
 
 
+def power_in_errors(centre: float, df: float, alpha: float) -> float:
+    """Return the power of Student's t against an effect of so many standard errors.
+
+    Args:
+        centre: The effect over its standard error.
+        df: Degrees of freedom.
+        alpha: Two-sided level of the test.
+
+    Returns:
+        The power; missing below one degree of freedom.
+
+    Examples:
+        >>> round(power_in_errors(2.8, 1000, 0.05), 3)
+        0.799
+    """
+    if not df >= 1:
+        return math.nan
+    critical = student.ppf(1 - alpha / 2, df)
+    exact = nct.sf(critical, df, centre)
+    # Far out the noncentral law is not computed; a shifted t is then the same to all digits.
+    return float(exact if math.isfinite(exact) else student.sf(critical - centre, df))
+
+
+def effect_in_errors(power: float, df: float, alpha: float) -> float:
+    """Return how many standard errors an effect must have for the power asked for.
+
+    Args:
+        power: Probability of a significant result, above half of alpha.
+        df: Degrees of freedom.
+        alpha: Two-sided level of the test.
+
+    Returns:
+        The effect over its standard error; missing below one degree of freedom.
+
+    Raises:
+        UsageError: A power that comes by chance, or no share.
+
+    Examples:
+        >>> round(effect_in_errors(0.8, 1000, 0.05), 3)
+        2.804
+    """
+    check_share(power, name="power")
+    if not power > alpha / 2:
+        raise UsageError(f"power={power} is not above alpha/2; that much comes by chance")
+    if not df >= 1:
+        return math.nan
+    return _solve(lambda centre: power_in_errors(centre, df, alpha) - power, 0.0)
+
+
 def round_up(number: float) -> int:
     """Return the next whole number, a number that is whole but for rounding taken as it is.
 
@@ -383,13 +432,8 @@ def _clusters_by_t(contrast: Contrast, layout: Layout, *, alpha: float, power: f
 
 
 def _t_power(contrast: Contrast, n: float, df: float, alpha: float) -> float:
-    if df < 1:
-        return math.nan
     centre = abs(contrast.difference) * math.sqrt(n / contrast.effect)
-    critical = student.ppf(1 - alpha / 2, df)
-    exact = nct.sf(critical, df, centre)
-    # Far out the noncentral law is not computed; a shifted t is then the same to all digits.
-    return float(exact if math.isfinite(exact) else student.sf(critical - centre, df))
+    return power_in_errors(centre, df, alpha)
 
 
 def _solve(short: Callable[[float], float], lowest: float) -> float:

@@ -6,11 +6,13 @@ import math
 
 import numpy as np
 import pandas as pd
-from scipy.stats import nct
-from scipy.stats import t as student
 
 from loyalty_research.data.arguments import check_share, check_whole
-from loyalty_research.effects.planning_core import check_number
+from loyalty_research.effects.planning_core import (
+    check_number,
+    effect_in_errors,
+    power_in_errors,
+)
 from loyalty_research.errors import UsageError
 
 METHOD = "generalised least squares, AR(1) known"
@@ -27,6 +29,7 @@ def interrupted_series_power(
     season_length: float | None = None,
     n_harmonics: int = 1,
     alpha: float = 0.05,
+    power: float = 0.8,
 ) -> pd.DataFrame:
     """Return how likely a series shows a change of level, of slope, and the two at its end.
 
@@ -44,10 +47,12 @@ def interrupted_series_power(
         season_length: Points in a cycle, such as 12 for months, or None.
         n_harmonics: Pairs of sine and cosine that the season is modelled by.
         alpha: Two-sided level of the test.
+        power: Power for which the smallest change is given.
 
     Returns:
         Three rows, `term` level, slope, end (the sum at the last point): `effect, estimate`
-        (power), `std_error, df, n_before, n_after, alpha, method`.
+        (power), `std_error, detectable` (the smallest change shown with the power asked for), `df,
+        n_before, n_after, alpha, method`.
 
     Raises:
         UsageError: A number out of its range, or as many coefficients as points.
@@ -79,8 +84,9 @@ def interrupted_series_power(
         c[2:4] = weights
         effect = weights[0] * level + weights[1] * slope
         error = math.sqrt(c @ covariance @ c)
-        found = _power(abs(effect) / error, df, alpha)
-        rows.append({"term": term, "effect": float(effect), "estimate": found, "std_error": error})
+        found = power_in_errors(abs(effect) / error, df, alpha)
+        row = {"term": term, "effect": float(effect), "estimate": found, "std_error": error}
+        rows.append({**row, "detectable": effect_in_errors(power, df, alpha) * error})
     more = {"df": df, "n_before": before, "n_after": after, "alpha": alpha, "method": METHOD}
     return pd.DataFrame(rows).assign(**more)
 
@@ -105,9 +111,3 @@ def _whiten(x: np.ndarray, rho: float) -> np.ndarray:
         raise UsageError("rho=1 is a random walk, which has no level to change")
     rest = (x[1:] - rho * x[:-1]) / math.sqrt(1 - rho**2)
     return np.vstack([x[:1], rest])
-
-
-def _power(centre: float, df: int, alpha: float) -> float:
-    critical = student.ppf(1 - alpha / 2, df)
-    exact = nct.sf(critical, df, centre)
-    return float(exact if math.isfinite(exact) else student.sf(critical - centre, df))

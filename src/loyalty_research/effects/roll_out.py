@@ -14,13 +14,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import nct, norm
-from scipy.stats import t as student
+from scipy.stats import norm
 
 from loyalty_research.data.arguments import check_choice, check_share, check_whole
 from loyalty_research.data.frames import raise_faults
 from loyalty_research.effects.nested_model import Cells, expected_fit
-from loyalty_research.effects.planning_core import check_number
+from loyalty_research.effects.planning_core import (
+    check_number,
+    effect_in_errors,
+    power_in_errors,
+)
 from loyalty_research.errors import DataError, Fault, UsageError
 
 DESIGNS = ("parallel", "parallel with baseline", "stepped wedge", "staggered", "staircase")
@@ -143,7 +146,7 @@ def roll_out_power(
     if correlation == "nested" and iac == 0:
         read, df = _read_error(table, sd, icc, cell_size, cac, exposure_time)
     row = {
-        "estimate": _power_by_t(abs(effect) / read, df, alpha),
+        "estimate": power_in_errors(abs(effect) / read, df, alpha),
         "estimate_normal": normal,
         "std_error": error,
         "std_error_read": read,
@@ -190,14 +193,8 @@ def detectable_by_roll_out(
     check_share(power, name="power")
     found = roll_out_power(schedule, effect=0, alpha=alpha, **settings)
     error, df = float(found["std_error_read"].iloc[0]), float(found["df"].iloc[0])
-    low, high = 0.0, 1.0
-    while _power_by_t(high, df, alpha) < power:
-        high *= 2
-    for _ in range(100):
-        middle = (low + high) / 2
-        low, high = (middle, high) if _power_by_t(middle, df, alpha) < power else (low, middle)
     kept = found.drop(columns=["estimate", "estimate_normal", "method"])
-    kept.insert(0, "estimate", high * error)
+    kept.insert(0, "estimate", effect_in_errors(power, df, alpha) * error)
     return kept.assign(power=power, method=METHOD)
 
 
@@ -293,6 +290,7 @@ def difference_in_differences_power(
     iac: float = 0,
     correlation: str = "nested",
     alpha: float = 0.05,
+    power: float = 0.8,
 ) -> pd.DataFrame:
     """Return how likely treated and control clinics, before and after, show an effect.
 
@@ -312,9 +310,12 @@ def difference_in_differences_power(
         iac: Individual autocorrelation.
         correlation: "nested" or "decay".
         alpha: Two-sided level of the test.
+        power: Power for which the smallest effect is given.
 
     Returns:
-        One row as `roll_out_power` returns it.
+        One row: `estimate` (power, Student's t with clinics less two), `estimate_normal,
+        std_error, detectable` (the smallest effect shown with the power asked for), `df, n_clinics,
+        n_periods, n_measurements, share_treated, alpha, method`.
 
     Raises:
         UsageError: A number out of its range.
@@ -345,10 +346,11 @@ def difference_in_differences_power(
     error = math.sqrt((1 / n_treated + 1 / n_control) / (after @ swept @ after))
     clinics = n_treated + n_control
     row = {
-        "estimate": _power_by_t(abs(effect) / error, clinics - 2, alpha),
+        "estimate": power_in_errors(abs(effect) / error, clinics - 2, alpha),
         "estimate_normal": float(norm.cdf(abs(effect) / error - norm.ppf(1 - alpha / 2))),
         "std_error": error,
-        "df": clinics - 2,
+        "detectable": effect_in_errors(power, clinics - 2, alpha) * error,
+        "df": float(clinics - 2),
         "n_clinics": clinics,
         "n_periods": n_periods,
         "n_measurements": clinics * n_periods * cell_size,
@@ -443,14 +445,6 @@ def _cell_covariance(
     level = np.where(apart == 0, 1.0, cac if correlation == "nested" else float(cac) ** apart)
     own = np.where(apart == 0, 1.0, iac)
     return sd**2 * (icc * level + (1 - icc) / cell_size * own)
-
-
-def _power_by_t(centre: float, df: float, alpha: float) -> float:
-    if not df >= 1:
-        return math.nan
-    critical = student.ppf(1 - alpha / 2, df)
-    exact = nct.sf(critical, df, centre)
-    return float(exact if math.isfinite(exact) else student.sf(critical - centre, df))
 
 
 def _clinics_needed(

@@ -25,7 +25,7 @@ from loyalty_research.effects.nested_model import (
     whitened_rows,
 )
 from loyalty_research.effects.roll_out_rows import RollOut, crossing_counts, open_roll_out
-from loyalty_research.errors import DataError, Fault
+from loyalty_research.errors import DataError, Fault, UsageError
 
 METHOD = "mixed model (clusters, cluster-periods) by REML, Kenward-Roger"
 ROBUST = "the same model, CR2, Satterthwaite df"
@@ -124,9 +124,12 @@ def stepped_wedge_effect(
         (2.05, 1.9)
     """
     check_share(conf_level, name="conf_level")
+    if not isinstance(exposure_time, bool | np.bool_):
+        raise UsageError("exposure_time must be True or False: may the effect change over time?")
     asked = Asked(
-        treated, outcome, covariates, cluster, None, randomised, unit, better, arms, override,
-        conf_level,
+        arm=treated, outcome=outcome, covariates=covariates, cluster=cluster,
+        randomised=randomised, unit=unit, better=better, arms=arms, override=override,
+        conf_level=conf_level,
     )  # fmt: skip
     check_asked(asked)
     roll_out = open_roll_out(
@@ -138,7 +141,8 @@ def stepped_wedge_effect(
     checks = _checks(wedge, asked, exposure_time=exposure_time)
     table = estimates_table(rows)
     table = table.assign(exposure_time=table["exposure_time"].astype("Int64"))
-    return Effect(table, checks_table(checks), _facts(wedge, asked, exposure_time, period))
+    facts = _facts(wedge, asked, exposure_time, period, float(table["estimate"].iloc[0]))
+    return Effect(table, checks_table(checks), facts)
 
 
 # --- the model ------------------------------------------------------------------------------------
@@ -189,6 +193,11 @@ def _chance_faults(cells: Cells) -> list[Fault]:
             f"{np.count_nonzero(cells.root):,} clinic-periods for {cells.x.shape[2]:,} coefficients"
         )
         return [Fault("data", "", 0, words, "give more clinics, or one row a patient")]
+    same = cells.within[:, -1, -1].sum() <= 1e-18 * max((cells.y**2).sum(), 1e-300)
+    if cells.has_within and same:
+        words = "all patients of a clinic in a period have the same outcome"
+        repair = "give one row a clinic and period, or each patient's own outcome"
+        return [Fault("data", "", cells.n, words, repair)]
     x, y, _ = whitened_rows(cells, np.array([1.0, 0.0, 0.0]))
     residual = y - x @ np.linalg.lstsq(x, y, rcond=None)[0]
     if np.sqrt((residual**2).sum()) <= 1e-9 * max(np.sqrt((y**2).sum()), 1e-300):
@@ -264,6 +273,16 @@ def _checks(wedge: _Wedge, asked: Asked, *, exposure_time: bool) -> list[Check]:
         _constant_check(wedge, exposure_time=exposure_time),
         _correlation_check(wedge),
     ]
+
+
+def _level_with(roll_out: RollOut) -> float:
+    """Return the mean of the outcome over the clinic-periods with the programme."""
+    rows, shape = roll_out.rows, roll_out.status.shape
+    cell = rows.cluster * shape[1] + roll_out.period
+    size = np.bincount(cell, minlength=shape[0] * shape[1]).reshape(shape)
+    total = np.bincount(cell, rows.outcome, shape[0] * shape[1]).reshape(shape)
+    there = roll_out.status == 1
+    return float((total[there] / size[there]).mean())
 
 
 def _order_check(asked: Asked) -> Check:
@@ -355,11 +374,13 @@ def _correlations(fit: NestedFit) -> tuple[float, float]:
     return between / (between + patients), clusters / between if between > 0 else float("nan")
 
 
-def _facts(wedge: _Wedge, asked: Asked, exposure_time: bool, period: str) -> Facts:
+def _facts(wedge: _Wedge, asked: Asked, exposure_time: bool, period: str, effect: float) -> Facts:
+    """Return the facts; the level without the programme is that of the clinic-periods with it."""
     roll_out, rows = wedge.roll_out, wedge.roll_out.rows
     events = _events(roll_out)
     icc, cac = _correlations(wedge.fit)
     treated = int((roll_out.status == 1).sum())
+    level = _level_with(roll_out)
     what = f"{asked.outcome} with the programme less without, in the same {period} and clinics"
     over = f"averaged over the {count_words(treated, 'clinic-period')} that had it"
     over = over if exposure_time else "taken as the same whenever a clinic crossed"
@@ -369,11 +390,13 @@ def _facts(wedge: _Wedge, asked: Asked, exposure_time: bool, period: str) -> Fac
         measure="average effect" if exposure_time else "constant effect",
         variance=METHOD, n=rows.n, causal=bool(asked.randomised),
         arms=(asked.arms[0], asked.arms[1]),
-        levels=rows.means(), n_events=None if events is None else int(events.sum()),
+        levels={0: level - effect, 1: level},
+        n_events=None if events is None else int(events.sum()),
         n_clusters=rows.n_clusters, n_missing=dict(rows.n_missing),
         overrides=dict(roll_out.guards.used),
         more={
             "icc": icc, "cac": cac, "n_periods": roll_out.status.shape[1],
             "n_clinic_periods": roll_out.n_cells,
+            "rows_are": "patients" if wedge.cells.has_within else "clinic-periods",
         },
     )  # fmt: skip

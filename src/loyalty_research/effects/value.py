@@ -96,7 +96,8 @@ def incremental_cost_effectiveness(
         'costs more and does better'
     """
     asked = Asked(
-        arm, outcome, covariates, cluster, None, randomised, "", better, arms, override, conf_level
+        arm=arm, outcome=outcome, covariates=covariates, cluster=cluster, randomised=randomised,
+        better=better, arms=arms, override=override, conf_level=conf_level,
     )  # fmt: skip
     found = open_cost_outcome(data, asked, cost=cost)
     opened = found.opened
@@ -175,7 +176,8 @@ def net_benefit(
         [-10.0, 10.0]
     """
     asked = Asked(
-        arm, outcome, covariates, cluster, None, randomised, "", better, arms, override, conf_level
+        arm=arm, outcome=outcome, covariates=covariates, cluster=cluster, randomised=randomised,
+        better=better, arms=arms, override=override, conf_level=conf_level,
     )  # fmt: skip
     values = check_willingness(willingness_to_pay)
     found = open_cost_outcome(data, asked, cost=cost)
@@ -249,7 +251,10 @@ def acceptability_curve(
         ...     willingness_to_pay=[20, 22])["probability"].round(3).tolist()
         [0.5, 0.852]
     """
-    asked = Asked(arm, outcome, covariates, cluster, better=better, override=override)
+    asked = Asked(
+        arm=arm, outcome=outcome, covariates=covariates, cluster=cluster, better=better,
+        override=override,
+    )  # fmt: skip
     values = check_willingness(willingness_to_pay)
     found = open_cost_outcome(data, asked, cost=cost)
     rows = []
