@@ -1,11 +1,14 @@
 """What a programme changed: one module a design, checks before estimates, one shape of result."""
 
+from loyalty_research.effects.bacon import bacon_decomposition
 from loyalty_research.effects.clone_censor_weight import clone_censor_weight
 from loyalty_research.effects.compliance import complier_effect
 from loyalty_research.effects.counterfactual import counterfactual
+from loyalty_research.effects.difference_in_differences import difference_in_differences
 from loyalty_research.effects.displacement import displacement
 from loyalty_research.effects.doubly_robust import doubly_robust_effect
 from loyalty_research.effects.effect import Effect, Facts
+from loyalty_research.effects.event_study import event_study
 from loyalty_research.effects.g_computation import g_computation
 from loyalty_research.effects.interrupted_time_series import interrupted_time_series, placebo_starts
 from loyalty_research.effects.loss import (
@@ -16,7 +19,9 @@ from loyalty_research.effects.loss import (
 )
 from loyalty_research.effects.matching import matched_effect
 from loyalty_research.effects.negative_controls import calibrate_with_negative_controls
+from loyalty_research.effects.panel import derive_first_treated
 from loyalty_research.effects.permutation import permutation_test
+from loyalty_research.effects.placebo_dates import placebo_dates
 from loyalty_research.effects.planning import detectable_share, power, sample_size
 from loyalty_research.effects.planning_core import cluster_design_effect
 from loyalty_research.effects.planning_means import (
@@ -37,6 +42,7 @@ from loyalty_research.effects.planning_survival import (
     sample_size_survival,
     share_with_event,
 )
+from loyalty_research.effects.pre_trends import check_pre_trends
 from loyalty_research.effects.propensity import PropensityWeights, propensity_weights
 from loyalty_research.effects.randomised import mean_difference, risk_difference, risk_ratio
 from loyalty_research.effects.rates import rate_ratio
@@ -50,6 +56,8 @@ from loyalty_research.effects.roll_out import (
 from loyalty_research.effects.rosenbaum import rosenbaum_bounds
 from loyalty_research.effects.sensitivity import e_value, robustness_value
 from loyalty_research.effects.series_by_period import series_by_period
+from loyalty_research.effects.smoothness import smoothness_sensitivity
+from loyalty_research.effects.staggered import staggered_difference_in_differences
 from loyalty_research.effects.stepped_wedge import stepped_wedge_effect
 from loyalty_research.effects.survival_effects import (
     hazard_ratio,
@@ -100,6 +108,14 @@ __all__ = [  # noqa: RUF022 - the order of the flow
     "rosenbaum_bounds",
     "calibrate_with_negative_controls",
     "series_by_period",
+    "derive_first_treated",
+    "difference_in_differences",
+    "event_study",
+    "staggered_difference_in_differences",
+    "bacon_decomposition",
+    "check_pre_trends",
+    "placebo_dates",
+    "smoothness_sensitivity",
     "interrupted_time_series",
     "placebo_starts",
     "counterfactual",
