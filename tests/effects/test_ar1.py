@@ -81,6 +81,11 @@ def test_a_random_walk_stops_at_the_widest_rho():
     assert fit.rho == pytest.approx(WIDEST, abs=1e-6)
 
 
+def test_a_series_that_swings_to_and_fro_has_a_negative_rho():
+    y = (-1.0) ** np.arange(40) + 0.01 * np.random.default_rng(1).normal(size=40)
+    assert fit_ar1(np.ones((40, 1)), y, np.arange(40)).rho < -0.98
+
+
 def reference(published, name):
     """Return a stored model of Seatbelts: columns, outcome, periods, R's numbers."""
     numbers = published("interrupted_series")

@@ -395,6 +395,8 @@ def test_an_outcome_on_two_straight_lines_leaves_no_error():
 def test_more_seasons_than_periods_can_tell_are_refused():
     with pytest.raises(DataError, match="20 periods cannot determine 23 coefficients"):
         looked_at(walk(20), season=20, harmonics=None)
+    with pytest.raises(DataError, match="24 periods are no full cycle of 52 seasons"):
+        looked_at(walk(24), season=52)
     sides = walk(24).assign(year=[2023] * 12 + [2024] * 12)
     with pytest.raises(DataError, match="do not determine the change apart from the seasons"):
         looked_at(sides, season="year", harmonics=None)

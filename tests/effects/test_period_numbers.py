@@ -46,7 +46,7 @@ def test_a_start_is_found_by_the_calendar_of_the_series():
 
 
 def test_a_start_of_another_kind_is_refused():
-    with pytest.raises(UsageError, match="start='2024-01-01' must be a whole number"):
+    with pytest.raises(UsageError, match="start='2024-01-01' must be a whole number, as the p"):
         number_periods(pd.Series([1, 2])).number_of("2024-01-01", name="start")
     with pytest.raises(UsageError, match="start=5 is not a day"):
         number_periods(pd.Series(pd.to_datetime(["2024-01-01"]))).number_of(5, name="start")

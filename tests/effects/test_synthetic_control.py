@@ -314,6 +314,7 @@ def test_a_false_start_after_the_true_one_is_refused():
         ({"covariates": ["wait"]}, "covariates= must not name the outcome"),
         ({"importance": {"x": 1}}, "importance= must give one number for each of covariates="),
         ({"covariates": ["x"], "importance": {"x": 0}}, "importance= must hold numbers of 0 and"),
+        ({"covariates": ["x"], "importance": {"x": "much"}}, "importance= must hold numbers of 0"),
         ({"better": "faster"}, "better='faster' is not known"),
         ({"override": {"fit": "a reason of ten letters"}}, "is no guard of this design"),
     ],

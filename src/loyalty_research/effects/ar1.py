@@ -18,7 +18,8 @@ from scipy.optimize import minimize_scalar
 WIDEST = 0.999
 """How near to 1 rho may come; a series that gets there has no mean to return to."""
 
-_GRID = np.concatenate([np.linspace(-0.95, 0.95, 39), [0.97, 0.985, WIDEST]])
+_EDGE = [0.97, 0.985, WIDEST]
+_GRID = np.concatenate([np.negative(_EDGE[::-1]), np.linspace(-0.95, 0.95, 39), _EDGE])
 
 
 @dataclass(frozen=True)

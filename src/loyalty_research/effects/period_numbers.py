@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import numbers
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from loyalty_research.data.arguments import check_date, check_whole
-from loyalty_research.errors import Fault
+from loyalty_research.data.arguments import check_date
+from loyalty_research.errors import Fault, UsageError
 
 _DAYS_A_YEAR = 365.25
 _SHORTEST_MONTH = 28
@@ -62,7 +63,9 @@ class PeriodNumbers:
             True
         """
         if self.kind == "whole":
-            return check_whole(time, name=name, minimum=-(2**53)) - self.first
+            if not isinstance(time, numbers.Integral) or isinstance(time, bool):
+                raise UsageError(f"{name}={time!r} must be a whole number, as the periods are")
+            return int(time) - self.first
         day = pd.Series([pd.Timestamp(check_date(time, name=name))])
         past = int(_count(day, self.kind)[0]) - self.first
         is_one = past % self.step == 0

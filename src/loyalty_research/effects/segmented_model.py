@@ -177,6 +177,10 @@ def _columns(series: Series, harmonics: int | None) -> np.ndarray:
 def _season_columns(series: Series, harmonics: int | None) -> np.ndarray:
     if series.season is None:
         return np.empty((series.n, 0))
+    if series.n_seasons > series.n:
+        words = f"{series.n:,} periods are no full cycle of {series.n_seasons:,} seasons"
+        repair = "give a longer series, or season=None"
+        raise DataError([Fault("series", "season", series.n, words, repair)])
     if harmonics is None:
         return (series.season[:, None] == np.arange(1, series.n_seasons)).astype(float)
     if not series.is_cycle:

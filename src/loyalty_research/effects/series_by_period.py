@@ -27,9 +27,9 @@ _NEAR = 0.95
 def series_by_period(
     events: Any,
     *,
-    date: str,
+    time: str,
     value: str,
-    every: str = "month",
+    every: str | None = "month",
     q: float = 0.5,
     within: float | None = None,
     by: str | Sequence[str] | None = None,
@@ -44,18 +44,19 @@ def series_by_period(
 
     Args:
         events: One row an event. Any frame.
-        date: Column of its date.
+        time: Column of its date; with `every=None` of the whole number of its period.
         value: Column of a number, such as minutes waited; missing ones are counted apart.
-        every: `"day"`, `"week"` (from Monday), `"month"`, `"quarter"`, `"year"`.
+        every: `"day"`, `"week"` (from Monday), `"month"`, `"quarter"`, `"year"`; None where `time`
+            numbers the periods already.
         q: Which quantile; on a flat piece its midpoint.
         within: A target: how many events had at most this value.
         by: Column or columns of groups, such as the clinic.
 
     Returns:
         One row a group and period from the group's first to its last, in order: groups, `time`
-        (first day), `n` (with a value), `n_missing`, `mean`, `mean_std_error`, `quantile`,
-        `quantile_std_error`, `n_within` (missing without a target). A period without events has
-        n 0.
+        (first day, or number), `n` (with a value), `n_missing`, `mean`, `mean_std_error`,
+        `quantile`, `quantile_std_error`, `n_within` (missing without a target). A period without
+        events has n 0.
 
     Raises:
         UsageError: An unknown period, a q that is not between 0 and 1, groups named as a result.
@@ -66,17 +67,18 @@ def series_by_period(
         ...     {"day": pd.to_datetime(["2024-01-05", "2024-01-09", "2024-01-20", "2024-03-01"]),
         ...     "wait": [30.0, 50.0, 40.0, 12.0]}
         ... )
-        >>> table = series_by_period(visits, date="day", value="wait", within=30)
+        >>> table = series_by_period(visits, time="day", value="wait", within=30)
         >>> table[["n", "mean", "quantile", "n_within"]].values.tolist()
         [[3, 40.0, 40.0, 1], [0, nan, nan, 0], [1, 12.0, 12.0, 1]]
     """
-    check_choice(every, PERIODS, name="every")
+    if every is not None:
+        check_choice(every, PERIODS, name="every")
     check_share(q, name="q")
     groups = as_columns(by)
     clash = sorted(set(groups) & {"time", *_OWN})
     if clash:
         raise UsageError(f"by= names {', '.join(clash)}, a column of the result; rename it first")
-    counted = _counted(events, date, value, every, groups)
+    counted = _counted(events, time, value, every, groups)
     code, names = group_codes(counted, groups)
     tables = []
     for k in range(len(names)):
@@ -87,26 +89,37 @@ def series_by_period(
     return pd.concat(tables, ignore_index=True)
 
 
-def _counted(events: Any, date: str, value: str, every: str, groups: list[str]) -> pd.DataFrame:
+def _counted(
+    events: Any, time: str, value: str, every: str | None, groups: list[str]
+) -> pd.DataFrame:
     """Return one row for each group, period and value, with its number of events."""
-    columns = list(dict.fromkeys([date, value, *groups]))
+    columns = list(dict.fromkeys([time, value, *groups]))
     raise_faults(missing_columns(events, columns, table="events"))
-    lent = lend({"events": events}, columns={"events": columns}, dates={"events": [date]})
-    faults = type_faults(lent, {"events": [date]})
-    rows = lent["events"]
-    dtype = rows.collect_schema()[value]
-    if not dtype.is_numeric():
-        words = f"column {value} is {dtype}, not a number"
+    dates = {"events": [] if every is None else [time]}
+    rows = lend({"events": events}, columns={"events": columns}, dates=dates)["events"]
+    schema = rows.collect_schema()
+    faults = type_faults({"events": rows}, dates)
+    if every is None and not schema[time].is_integer():
+        words = f"column {time} is {schema[time]}, not a whole number"
+        faults.append(
+            Fault("events", time, 0, words, "number the periods, or give every= for dates")
+        )
+    if not schema[value].is_numeric():
+        words = f"column {value} is {schema[value]}, not a number"
         faults.append(Fault("events", value, 0, words, "convert it first"))
     raise_faults(faults)
-    _refuse_missing(rows, [date, *groups])
-    number = period_number(nw.col(date), every).alias(_NUMBER)
-    grouped = rows.select(*groups, number, nw.col(value).cast(nw.Float64).alias(_VALUE))
-    counts = grouped.group_by(*groups, _NUMBER, _VALUE).agg(nw.len().alias(_COUNT))
-    table = to_pandas(collect(counts))
+    _refuse_missing(rows, [time, *groups])
+    number = nw.col(time).cast(nw.Int64) if every is None else period_number(nw.col(time), every)
+    chosen = [number.alias(_NUMBER), nw.col(value).cast(nw.Float64).alias(_VALUE)]
+    grouped = rows.select(*groups, *chosen).group_by(*groups, _NUMBER, _VALUE)
+    table = to_pandas(collect(grouped.agg(nw.len().alias(_COUNT)))).reset_index(drop=True)
     if len(table) == 0:
         raise DataError([Fault("events", "", 0, "there are no events", "check what was chosen")])
-    return table.reset_index(drop=True)
+    odd = int(table.loc[np.isinf(table[_VALUE]), _COUNT].sum())
+    if odd:
+        words = f"{value} is infinite in {odd:,} rows"
+        raise DataError([Fault("events", value, odd, words, "correct these rows in the source")])
+    return table
 
 
 def _refuse_missing(rows: nw.LazyFrame, columns: list[str]) -> None:
@@ -121,7 +134,9 @@ def _refuse_missing(rows: nw.LazyFrame, columns: list[str]) -> None:
     )
 
 
-def _periods(counted: pd.DataFrame, every: str, q: float, within: float | None) -> dict[str, Any]:
+def _periods(
+    counted: pd.DataFrame, every: str | None, q: float, within: float | None
+) -> dict[str, Any]:
     """Return the columns of one group, a row a period."""
     number = counted[_NUMBER].to_numpy(np.int64)
     first, last = int(number.min()), int(number.max())
@@ -129,7 +144,8 @@ def _periods(counted: pd.DataFrame, every: str, q: float, within: float | None) 
     order = np.lexsort((value, number))
     bounds = np.searchsorted(number[order], np.arange(first, last + 2))
     rows = [_summary(value[order[a:b]], count[order[a:b]], q, within) for a, b in pairwise(bounds)]
-    start = as_dates(period_start(np.arange(first, last + 1), every))
+    periods = np.arange(first, last + 1)
+    start = periods if every is None else as_dates(period_start(periods, every))
     table = pd.DataFrame(rows, columns=list(_OWN))
     for name in ("n", "n_missing"):
         table[name] = table[name].astype("int64")

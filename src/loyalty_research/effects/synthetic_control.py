@@ -22,7 +22,7 @@ from loyalty_research.effects.synthetic_fit import (
     fit_synthetic,
     panel_before,
 )
-from loyalty_research.effects.synthetic_panel import Panel, PanelColumns, open_panel
+from loyalty_research.effects.synthetic_panel import Panel, PanelColumns, open_panel, panel_columns
 from loyalty_research.errors import Fault
 
 DONORS = "too few donors"
@@ -45,7 +45,7 @@ def synthetic_control(
     period: str,
     treated_unit: Any,
     start: Any,
-    covariates: Sequence[str] = (),
+    covariates: Sequence[str] | str = (),
     importance: Mapping[str, float] | None = None,
     donors: Sequence[Any] | None = None,
     placebo_start: Any = None,
@@ -113,7 +113,7 @@ def synthetic_control(
     """
     check_choice(better, _BETTER, name="better")
     guards = open_guards([DONORS, POINTS], override=override)
-    columns = PanelColumns(
+    columns = panel_columns(
         outcome, unit, period, treated_unit, start, covariates, importance, donors
     )
     opened = open_panel(panel, columns)
@@ -141,7 +141,7 @@ def synthetic_weights(
     period: str,
     treated_unit: Any,
     start: Any,
-    covariates: Sequence[str] = (),
+    covariates: Sequence[str] | str = (),
     importance: Mapping[str, float] | None = None,
     donors: Sequence[Any] | None = None,
 ) -> pd.DataFrame:
@@ -172,7 +172,7 @@ def synthetic_weights(
         ... ).round(6).values.tolist()
         [['b', 0.75], ['c', 0.25]]
     """
-    columns = PanelColumns(
+    columns = panel_columns(
         outcome, unit, period, treated_unit, start, covariates, importance, donors
     )
     opened = open_panel(panel, columns)
@@ -188,7 +188,7 @@ def synthetic_path(
     period: str,
     treated_unit: Any,
     start: Any,
-    covariates: Sequence[str] = (),
+    covariates: Sequence[str] | str = (),
     importance: Mapping[str, float] | None = None,
     donors: Sequence[Any] | None = None,
 ) -> pd.DataFrame:
@@ -222,7 +222,7 @@ def synthetic_path(
         >>> path.loc[[2], ["phase", "counterfactual", "effect"]].values.tolist()
         [['after', 4.5, 4.5]]
     """
-    columns = PanelColumns(
+    columns = panel_columns(
         outcome, unit, period, treated_unit, start, covariates, importance, donors
     )
     opened = open_panel(panel, columns)
@@ -249,7 +249,7 @@ def synthetic_placebos(
     period: str,
     treated_unit: Any,
     start: Any,
-    covariates: Sequence[str] = (),
+    covariates: Sequence[str] | str = (),
     importance: Mapping[str, float] | None = None,
     donors: Sequence[Any] | None = None,
 ) -> pd.DataFrame:
@@ -283,7 +283,7 @@ def synthetic_placebos(
         >>> found[["clinic", "is_treated", "rank"]].values.tolist()
         [['a', True, 1], ['b', False, 2], ['c', False, 3]]
     """
-    columns = PanelColumns(
+    columns = panel_columns(
         outcome, unit, period, treated_unit, start, covariates, importance, donors
     )
     opened = open_panel(panel, columns)

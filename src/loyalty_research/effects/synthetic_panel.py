@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from loyalty_research.data.arguments import as_columns
 from loyalty_research.data.frames import missing_columns, raise_faults
 from loyalty_research.effects.period_numbers import number_periods, time_faults
 from loyalty_research.effects.series import missing_faults, number_faults
@@ -50,9 +52,10 @@ class PanelColumns:
                 the treated unit.
         """
         given = dict(self.importance or {})
+        odd = [x for x in given.values() if isinstance(x, bool) or not isinstance(x, numbers.Real)]
         if self.importance is not None and set(given) != set(self.covariates):
             raise UsageError("importance= must give one number for each of covariates=")
-        if given and (min(given.values()) < 0 or not max(given.values()) > 0):
+        if odd or (given and (min(given.values()) < 0 or not max(given.values()) > 0)):
             raise UsageError("importance= must hold numbers of 0 and more, not all 0")
         if self.donors is not None and self.treated_unit in list(self.donors):
             raise UsageError("donors= must not hold the treated unit")
@@ -60,6 +63,41 @@ class PanelColumns:
             raise UsageError(
                 "covariates= must not name the outcome; copy its earlier periods into a column"
             )
+
+
+def panel_columns(
+    outcome: str,
+    unit: str,
+    period: str,
+    treated_unit: Any,
+    start: Any,
+    covariates: Sequence[str] | str,
+    importance: Mapping[str, float] | None,
+    donors: Sequence[Any] | str | None,
+) -> PanelColumns:
+    """Return the arguments with single names as lists of one.
+
+    Args:
+        outcome: Column of the outcome.
+        unit: Column that names the unit.
+        period: Column of the period.
+        treated_unit: The unit that changed.
+        start: Its first period of the change.
+        covariates: Columns to match on.
+        importance: Covariate -> how much it counts.
+        donors: Units that may serve.
+
+    Returns:
+        The arguments.
+
+    Examples:
+        >>> panel_columns("wait", "clinic", "month", "a", 3, "beds", None, None).covariates
+        ['beds']
+    """
+    chosen = [donors] if isinstance(donors, str) else donors
+    return PanelColumns(
+        outcome, unit, period, treated_unit, start, as_columns(covariates), importance, chosen
+    )
 
 
 @dataclass(frozen=True)
