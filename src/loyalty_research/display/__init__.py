@@ -9,6 +9,14 @@ from loyalty_research.display.disclosure import (
 from loyalty_research.display.figures_causes import plot_cumulative_incidence
 from loyalty_research.display.figures_cohort import plot_attrition, plot_coverage
 from loyalty_research.display.figures_counts import plot_mean_count
+from loyalty_research.display.figures_effects import (
+    plot_balance,
+    plot_effects,
+    plot_event_study,
+    plot_lines,
+    plot_roll_out,
+    plot_series,
+)
 from loyalty_research.display.figures_models import (
     plot_adjusted_retention,
     plot_calibration,
@@ -42,6 +50,12 @@ from loyalty_research.display.sentences_results import (
 from loyalty_research.display.shown import show_figure, show_finding, show_table
 from loyalty_research.display.tables import quantile_table, retention_table, triangle_table
 from loyalty_research.display.tables_cohort import attrition_table, checks_table, facts_table
+from loyalty_research.display.tables_effects import (
+    effect_sentence,
+    effect_table,
+    effects_table,
+    published_effect,
+)
 from loyalty_research.display.tables_results import (
     calibration_table,
     cumulative_incidence_table,
@@ -65,6 +79,9 @@ __all__ = [
     "cumulative_incidence_table",
     "curve_at",
     "curve_steps",
+    "effect_sentence",
+    "effect_table",
+    "effects_table",
     "estimates_table",
     "facts_table",
     "fits_table",
@@ -78,19 +95,26 @@ __all__ = [
     "mean_count_table",
     "plot_adjusted_retention",
     "plot_attrition",
+    "plot_balance",
     "plot_calibration",
     "plot_coverage",
     "plot_cumulative_incidence",
+    "plot_effects",
+    "plot_event_study",
     "plot_forest",
     "plot_lapse_windows",
+    "plot_lines",
     "plot_mean_count",
     "plot_parametric",
     "plot_retention_curve",
+    "plot_roll_out",
+    "plot_series",
     "plot_triangle",
     "prediction_sentence",
     "publish_estimates",
     "publish_incidence",
     "publish_mean_count",
+    "published_effect",
     "quantile_table",
     "regression_sentence",
     "restricted_mean_sentence",

@@ -102,9 +102,7 @@ def effects_table(effects: Mapping[str, Effect], *, audience: str = "internal") 
             for (_, row), nothing in zip(numbers.iterrows(), gone, strict=True)
         ],
         "Patients or periods": [format_count(n) for n in numbers["n"]],
-        "Checks": [
-            f"failed: {failed}" if failed else "passed" for failed in numbers["failed_checks"]
-        ],
+        "Checks": [_checked(found) for found in effects.values()],
     }
     return WordedTable(numbers, pd.DataFrame(words, dtype=object))
 
@@ -251,6 +249,12 @@ def _levels(numbers: pd.DataFrame, column: str, gone: list[str]) -> list[str]:
             is_share = scale in SHARES or scale == "risk ratio"
             cells.append(format_percent(value) if is_share else format_number(value))
     return cells
+
+
+def _checked(effect: Effect) -> str:
+    told = {"failed": effect.failed, "overridden": list(effect.facts.overrides)}
+    words = [f"{what}: {', '.join(names)}" for what, names in told.items() if names]
+    return "; ".join(words) or "passed"
 
 
 def _gone(effect: Effect, audience: str) -> str:

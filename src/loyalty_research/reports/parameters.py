@@ -156,6 +156,68 @@ class RetentionModelParameters(ReportParameters):
         return self
 
 
+class ProgrammeEffectParameters(ReportParameters):
+    """The parameters of 04_programme_effect."""
+
+    programme: PlainName = Field("", description="programme_id of one programme; empty for all")
+    lapse_days: Days = Field(180, description="a patient without a visit for longer has lapsed")
+    lookback_days: Days = Field(365, description="days before the index date that baseline covers")
+    horizon_day: Days = Field(365, description="day on which arms are compared")
+    landmark_day: Days = Field(90, description="day from which the landmark trial runs")
+    trial_days: Days = Field(60, description="days from one of the sequential trials to the next")
+    covariates: Annotated[list[PlainName], Field(min_length=1, max_length=30)] = Field(
+        ["home_facility_id", "age", "conditions"],
+        description="what drives both joining and staying, known at the index date",
+    )
+    seed: int = Field(1, ge=0, description="start of the random numbers")
+
+
+class RollOutParameters(ReportParameters):
+    """The parameters of 05_roll_out."""
+
+    programme: PlainName = Field("", description="programme_id of one programme; empty for all")
+    instrument: PlainName = Field("satisfaction", description="survey whose mean score is compared")
+    period: Literal["month", "quarter"] = Field("month", description="length of a period")
+    least_answers: int = Field(
+        1, ge=1, le=1000, description="answers a clinic and period must have to be used"
+    )
+    bootstrap: int = Field(1000, ge=200, le=10000, description="draws behind the band")
+    seed: int = Field(1, ge=0, description="start of the random numbers")
+
+
+class ServiceChangeParameters(ReportParameters):
+    """The parameters of 06_service_change."""
+
+    data: str = Field(
+        "../data/service_change",
+        min_length=1,
+        description="folder or DuckDB file of the study; by default the bundled waits",
+    )
+    measure: PlainName = Field("wait_minutes", description="column of visits that is followed")
+    unit: PlainName = Field("minutes", description="unit of the measure")
+    quantile: float = Field(0.5, gt=0, lt=1, description="which quantile; 0.5 is the median")
+    changed: PlainName = Field("F01", description="facility_id of the clinic that changed")
+    control: PlainName = Field("F03", description="facility_id of one that nothing changed at")
+    neighbour: PlainName = Field("F02", description="facility_id that may have taken the burden")
+    change_start: IsoDate = Field("2023-01-01", description="first day of the first changed month")
+    wash_in: int = Field(0, ge=0, le=24, description="months after the start that are left out")
+
+
+class StudyPlanParameters(ReportParameters):
+    """The parameters of 07_plan_a_study."""
+
+    lapse_days: Days = Field(180, description="a patient without a visit for longer has lapsed")
+    horizon_day: Days = Field(365, description="day on which arms are to be compared")
+    gain: float = Field(0.06, gt=0, lt=1, description="gain in the share still there worth finding")
+    power: float = Field(0.8, gt=0.5, lt=1, description="power asked for")
+    n_clinics: int = Field(12, ge=4, le=200, description="clinics that could take part")
+    n_periods: int = Field(5, ge=3, le=24, description="periods of a roll-out")
+    cell_size: int = Field(40, ge=1, le=10000, description="patients a clinic and period")
+    lasting: float = Field(
+        0.8, ge=0, le=1, description="share of the likeness within clinics that lasts over periods"
+    )
+
+
 # pydantic's kinds of faults, in words that say what to write instead.
 _WORDS = {
     "int_parsing": "write a whole number, such as 180",

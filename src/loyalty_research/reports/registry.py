@@ -12,6 +12,7 @@ from loyalty_research.data.project import project_file
 from loyalty_research.errors import UsageError
 from loyalty_research.reports.parameters import (
     DataAndCohortParameters,
+    ProgrammeEffectParameters,
     ReportParameters,
     RetentionModelParameters,
     RetentionParameters,
@@ -87,6 +88,14 @@ REPORTS: Mapping[str, Report] = MappingProxyType(
                 ),
                 figures=("model", "adjusted", "calibration", "beyond"),
                 findings=("model", "prediction"),
+            ),
+            Report(
+                "04_programme_effect",
+                "What did the programme change?",
+                ProgrammeEffectParameters,
+                tables=("attrition", "protocol", "weights", "balance", "answers", "checks"),
+                figures=("balance", "answers"),
+                findings=("effect", "days", "incentive"),
             ),
         )
     }
