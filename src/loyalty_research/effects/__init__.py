@@ -1,6 +1,7 @@
 """What a programme changed: one module a design, checks before estimates, one shape of result."""
 
 from loyalty_research.effects.bacon import bacon_decomposition
+from loyalty_research.effects.before_after import before_after_change, expected_regression
 from loyalty_research.effects.clone_censor_weight import clone_censor_weight
 from loyalty_research.effects.compliance import complier_effect
 from loyalty_research.effects.counterfactual import counterfactual
@@ -18,6 +19,7 @@ from loyalty_research.effects.loss import (
     tipping_point,
 )
 from loyalty_research.effects.matching import matched_effect
+from loyalty_research.effects.multiplicity import adjust_p_values
 from loyalty_research.effects.negative_controls import calibrate_with_negative_controls
 from loyalty_research.effects.panel import derive_first_treated
 from loyalty_research.effects.permutation import permutation_test
@@ -59,6 +61,7 @@ from loyalty_research.effects.series_by_period import series_by_period
 from loyalty_research.effects.smoothness import smoothness_sensitivity
 from loyalty_research.effects.staggered import staggered_difference_in_differences
 from loyalty_research.effects.stepped_wedge import stepped_wedge_effect
+from loyalty_research.effects.subgroups import subgroup_effects
 from loyalty_research.effects.survival_effects import (
     hazard_ratio,
     restricted_mean_effect,
@@ -97,6 +100,10 @@ __all__ = [  # noqa: RUF022 - the order of the flow
     "rate_ratio",
     "permutation_test",
     "complier_effect",
+    "subgroup_effects",
+    "adjust_p_values",
+    "before_after_change",
+    "expected_regression",
     "PropensityWeights",
     "propensity_weights",
     "doubly_robust_effect",
