@@ -7,6 +7,8 @@ import difflib
 import numbers
 from collections.abc import Iterable, Sequence
 
+import numpy as np
+
 from loyalty_research.errors import UsageError
 
 
@@ -112,6 +114,27 @@ def check_whole(value: object, *, name: str, minimum: int = 0) -> int:
     if not whole or int(value) < minimum:  # type: ignore[call-overload]
         raise UsageError(f"{name}={value!r} must be a whole number, at least {minimum}")
     return int(value)  # type: ignore[call-overload]
+
+
+def check_times(times: object) -> list[int] | None:
+    """Return times as whole numbers from 0, in the order given; None stays None.
+
+    Args:
+        times: One time, several, or None for all.
+
+    Returns:
+        The times.
+
+    Raises:
+        UsageError: One of them is not a whole number, or is negative.
+
+    Examples:
+        >>> check_times([365, 30]), check_times(7), check_times(None)
+        ([365, 30], [7], None)
+    """
+    if times is None:
+        return None
+    return [check_whole(time, name="times") for time in np.atleast_1d(np.asarray(times)).tolist()]
 
 
 def check_share(value: object, *, name: str) -> float:

@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtri
 
-from loyalty_research.data.arguments import as_columns, check_choice, check_share, check_whole
+from loyalty_research.data.arguments import as_columns, check_choice, check_share, check_times
 from loyalty_research.data.frames import raise_faults
 from loyalty_research.errors import Fault, UsageError
 from loyalty_research.retention.risk_sets import Counts, counts_by_group, counts_of_rows
@@ -99,7 +99,7 @@ def cumulative_incidence(
         3  moved     3          1         0      0.25
     """
     check_choice(conf_type, CONF_TYPES, name="conf_type")
-    level, asked = check_share(conf_level, name="conf_level"), _check_times(times)
+    level, asked = check_share(conf_level, name="conf_level"), check_times(times)
     _check_names(as_columns(by), [time, event, entry])
     columns: dict[str, Any] = {"time": time, "event": event, "entry": entry, "by": by, "freq": freq}
     if weight is None and cluster is None:
@@ -313,12 +313,6 @@ def _interval(
     low = np.where(inside, low, np.where(share > 0, np.nan, 0.0))
     high = np.where(inside, high, np.where(share > 0, 1.0, np.nan))
     return low, np.where(someone_left, high, 0.0)
-
-
-def _check_times(times: Sequence[int] | None) -> list[int] | None:
-    if times is None:
-        return None
-    return [check_whole(time, name="times") for time in np.atleast_1d(np.asarray(times)).tolist()]
 
 
 def _check_names(groups: Sequence[str], others: Sequence[str | None]) -> None:

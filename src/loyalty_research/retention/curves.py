@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from loyalty_research.data.arguments import as_columns, check_choice, check_share, check_whole
+from loyalty_research.data.arguments import as_columns, check_choice, check_share, check_times
 from loyalty_research.retention.curve_limits import CONF_TYPES, add_limits
 from loyalty_research.retention.risk_sets import combine_counts, count_exits
 from loyalty_research.retention.robust_curves import open_spells, robust_curve
@@ -81,7 +81,7 @@ def kaplan_meier(
         3     3          1         0      0.50
     """
     check_choice(conf_type, CONF_TYPES, name="conf_type")
-    level, asked = check_share(conf_level, name="conf_level"), _check_times(times)
+    level, asked = check_share(conf_level, name="conf_level"), check_times(times)
     columns = {"time": time, "event": event, "entry": entry, "freq": freq}
     limits = {"conf_level": level, "conf_type": conf_type}
     curve = _open_curve(data, columns, by, weight, cluster, asked or (), limits)
@@ -211,12 +211,6 @@ def _curve(counts: pd.DataFrame, conf_level: float, conf_type: str) -> pd.DataFr
         log_error = np.sqrt(np.cumsum(events / (at_risk * (at_risk - events)), dtype=float))
     survival = np.cumprod(1 - events / at_risk)
     return add_limits(counts, survival, log_error, conf_level=conf_level, conf_type=conf_type)
-
-
-def _check_times(times: Sequence[int] | None) -> list[int] | None:
-    if times is None:
-        return None
-    return [check_whole(time, name="times") for time in np.atleast_1d(np.asarray(times)).tolist()]
 
 
 def _quantiles(
