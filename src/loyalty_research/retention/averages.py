@@ -58,6 +58,25 @@ def refuse_clashes(groups: Sequence[str], taken: Iterable[str]) -> None:
         raise UsageError("by names a column twice; name each column once")
 
 
+def term_first(groups: pd.DataFrame, found: list[dict[str, Any]]) -> pd.DataFrame:
+    """Return estimates as a table: the term, its group, then the rest.
+
+    Args:
+        groups: One row an estimate, with the grouping columns.
+        found: The columns of each estimate, `term` among them.
+
+    Returns:
+        The table.
+
+    Examples:
+        >>> groups = pd.DataFrame({"site": ["a"]})
+        >>> list(term_first(groups, [{"horizon": 3, "term": "auc", "estimate": 0.5}]))
+        ['term', 'site', 'horizon', 'estimate']
+    """
+    table = pd.concat([groups.reset_index(drop=True), pd.DataFrame(found)], axis=1)
+    return table[["term", *[name for name in table if name != "term"]]]
+
+
 def open_rows_by_group(
     data: Any,
     *,

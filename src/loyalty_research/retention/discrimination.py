@@ -12,7 +12,7 @@ from scipy.stats import norm
 from loyalty_research.data.arguments import as_columns, check_share
 from loyalty_research.data.frames import raise_faults
 from loyalty_research.errors import Fault
-from loyalty_research.retention.averages import ESTIMATES, refuse_clashes
+from loyalty_research.retention.averages import ESTIMATES, refuse_clashes, term_first
 from loyalty_research.retention.inverse_censoring import (
     KnownStates,
     check_cause,
@@ -21,7 +21,6 @@ from loyalty_research.retention.inverse_censoring import (
     risk_columns,
     rows_of,
     summed_variance,
-    term_first,
     weight_influence,
 )
 from loyalty_research.retention.rows import open_rows, rows_by_group

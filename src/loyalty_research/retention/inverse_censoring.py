@@ -321,25 +321,6 @@ def finite_numbers(table: pd.DataFrame, column: str, *, shares: bool = False) ->
     return numbers
 
 
-def term_first(groups: pd.DataFrame, found: list[dict[str, Any]]) -> pd.DataFrame:
-    """Return estimates as a table: the term, its group, then the rest.
-
-    Args:
-        groups: One row an estimate, with the grouping columns.
-        found: The columns of each estimate, `term` among them.
-
-    Returns:
-        The table.
-
-    Examples:
-        >>> groups = pd.DataFrame({"site": ["a"]})
-        >>> list(term_first(groups, [{"horizon": 3, "term": "auc", "estimate": 0.5}]))
-        ['term', 'site', 'horizon', 'estimate']
-    """
-    table = pd.concat([groups.reset_index(drop=True), pd.DataFrame(found)], axis=1)
-    return table[["term", *[name for name in table if name != "term"]]]
-
-
 def summed_variance(
     influence: np.ndarray, *, freq: np.ndarray | None = None, cluster: np.ndarray | None = None
 ) -> float:

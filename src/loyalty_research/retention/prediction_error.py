@@ -11,7 +11,7 @@ from scipy.stats import norm
 
 from loyalty_research.data.arguments import as_columns, check_share
 from loyalty_research.errors import UsageError
-from loyalty_research.retention.averages import ESTIMATES, refuse_clashes
+from loyalty_research.retention.averages import ESTIMATES, refuse_clashes, term_first
 from loyalty_research.retention.inverse_censoring import (
     KnownStates,
     check_cause,
@@ -20,7 +20,6 @@ from loyalty_research.retention.inverse_censoring import (
     risk_columns,
     rows_of,
     summed_variance,
-    term_first,
     weight_influence,
 )
 from loyalty_research.retention.rows import Rows, open_rows, rows_by_group
