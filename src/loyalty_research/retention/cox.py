@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import chi2, norm
+from scipy.stats import chi2
 
 from loyalty_research.data.arguments import as_columns, check_choice, check_share, suggest
 from loyalty_research.data.frames import raise_faults
@@ -31,6 +31,7 @@ from loyalty_research.retention.design_matrix import (
     refuse_unidentified,
 )
 from loyalty_research.retention.exact_ties import maximise_exact
+from loyalty_research.retention.likelihood import estimates_table as wald_table
 from loyalty_research.retention.rows import Rows, open_rows
 
 TIES = ("efron", "breslow", "exact")
@@ -284,26 +285,12 @@ def estimates_table(
         >>> table["p_value"].round(4).item()
         0.3173
     """
-    error = np.sqrt(np.diag(variance))
-    half = norm.ppf((1 + conf_level) / 2) * error
-    # A robust error of 0, where clusters cancel, has no p value.
-    z = np.divide(coefficients, error, out=np.full(len(error), np.nan), where=error > 0)
     size = np.ones(len(rows.time), np.int64) if rows.freq is None else rows.freq
-    return pd.DataFrame(
-        {
-            "term": list(terms),
-            "estimate": coefficients,
-            "std_error": error,
-            "conf_low": coefficients - half,
-            "conf_high": coefficients + half,
-            "conf_level": conf_level,
-            "p_value": 2 * norm.sf(np.abs(z)),
-            "n": int(size.sum()),
-            "n_events": int(size[rows.event > 0].sum()),
-            "scale": scale,
-            "method": method,
-        }
-    )
+    return wald_table(
+        terms, [scale] * len(terms), coefficients, variance, tested=[True] * len(terms),
+        conf_level=conf_level, n=int(size.sum()), n_events=int(size[rows.event > 0].sum()),
+        method=method,
+    )  # fmt: skip
 
 
 def _method(ties: str, rows: Rows) -> str:

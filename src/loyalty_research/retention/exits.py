@@ -12,7 +12,8 @@ import pandas as pd
 from loyalty_research.data.arguments import as_columns
 from loyalty_research.data.frames import missing_columns, raise_faults
 from loyalty_research.data.lending import collect, column_names, lend, to_pandas
-from loyalty_research.errors import Fault, UsageError
+from loyalty_research.errors import Fault
+from loyalty_research.retention.averages import refuse_clashes
 from loyalty_research.retention.repairs import (
     CODE_EVENT,
     NAME_CAUSE,
@@ -102,9 +103,7 @@ def refuse_clash(groups: Sequence[str], *names: str | None) -> None:
     Examples:
         >>> refuse_clash(["sex"], "time", "event")
     """
-    clash = [name for name in groups if name in _RESERVED or name in names]
-    if clash:
-        raise UsageError(f"by={clash[0]!r} is also a column of the result; rename it in the data")
+    refuse_clashes(groups, [*_RESERVED, *(name for name in names if name is not None)])
 
 
 def _open(

@@ -344,7 +344,9 @@ def estimates_table(
     """
     error = np.sqrt(np.diag(covariance))
     half = norm.ppf((1 + conf_level) / 2) * error
-    p_value = np.where(tested, 2 * norm.sf(np.abs(estimate) / error), np.nan)
+    # A robust error of 0, where clusters cancel, has no p value.
+    z = np.divide(estimate, error, out=np.full(len(error), np.nan), where=error > 0)
+    p_value = np.where(tested, 2 * norm.sf(np.abs(z)), np.nan)
     return pd.DataFrame(
         {
             "term": list(terms),
