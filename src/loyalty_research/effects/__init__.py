@@ -11,6 +11,7 @@ from loyalty_research.effects.doubly_robust import doubly_robust_effect
 from loyalty_research.effects.effect import Effect, Facts
 from loyalty_research.effects.event_study import event_study
 from loyalty_research.effects.g_computation import g_computation
+from loyalty_research.effects.imputation import pool_estimates, pool_imputations
 from loyalty_research.effects.interrupted_time_series import interrupted_time_series, placebo_starts
 from loyalty_research.effects.loss import (
     CensoringWeights,
@@ -146,6 +147,8 @@ __all__ = [  # noqa: RUF022 - the order of the flow
     "loss_bounds",
     "tipping_point",
     "clone_censor_weight",
+    "pool_imputations",
+    "pool_estimates",
     "sample_size",
     "power",
     "detectable_share",

@@ -6,8 +6,8 @@ import pytest
 
 from loyalty_research.data.simulate_panels import waiting_times
 from loyalty_research.effects import interrupted_time_series
-from loyalty_research.effects.series_by_period import series_by_period
 from loyalty_research.errors import DataError, UsageError
+from loyalty_research.outcomes.series_by_period import series_by_period
 
 VISITS = pd.DataFrame(
     {
