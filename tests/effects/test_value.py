@@ -135,6 +135,25 @@ def test_each_quadrant_has_its_words_and_no_negative_ratio_is_given(effect, cost
     assert words in found.sentence()
 
 
+def test_a_price_that_is_the_same_for_all_is_spread_over_the_limits_of_the_outcome():
+    data = patients(effect=2.0).assign(cost=lambda table: 400.0 * table["arm"])
+    found = ratio_of(data).headline
+    years = [data.loc[data["arm"] == k, "years"] for k in (1, 0)]
+    limits = stats.ttest_ind(*years, equal_var=False).confidence_interval(0.95)
+    assert found["estimate"] == pytest.approx(400 / (years[0].mean() - years[1].mean()))
+    assert (found["conf_low"], found["conf_high"]) == pytest.approx(
+        (400 / limits.high, 400 / limits.low)
+    )
+
+
+def test_a_programme_that_costs_the_same_has_a_ratio_of_nothing():
+    data = patients(effect=2.0).assign(cost=lambda table: np.arange(len(table)) % 150.0)
+    found = ratio_of(data)
+    assert found.facts.more["quadrant"] == "costs the same and does better"
+    assert found.headline["estimate"] == pytest.approx(0, abs=1e-9)
+    assert "below 0 it would save" in found.sentence()
+
+
 def test_a_set_without_an_end_is_said_in_words_and_withheld():
     found = ratio_of(patients(effect=0.01))
     assert found.withheld
@@ -228,10 +247,11 @@ def test_acceptability_is_one_less_the_one_sided_p_value():
 
 
 def test_simulated_trials_are_covered_by_fieller_and_by_net_benefit():
-    # Setting O: gamma costs, truth 120. 120 trials: three Monte Carlo errors are 0.06.
+    # Setting O: gamma costs, truth 120; outcomes differ for sure, so that every set is an interval.
+    # 120 trials: three Monte Carlo errors are 0.06.
     inside = np.zeros((120, 2), bool)
     for seed in range(120):
-        data = patients(seed=1000 + seed, n=120)
+        data = patients(seed=1000 + seed, n=120, effect=2.0, cost=240.0)
         head = ratio_of(data).headline
         at_truth = net_benefit(data, **COLUMNS, willingness_to_pay=120).headline
         inside[seed] = (

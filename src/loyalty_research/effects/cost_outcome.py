@@ -17,6 +17,8 @@ from loyalty_research.effects.asked import Asked, Opened, open_asked
 from loyalty_research.errors import Fault, UsageError
 from loyalty_research.retention.rows import take_columns
 
+_ROUNDING = 1e-12
+"""Part of the largest value below which a difference or its error is rounding."""
 SIGN = {"higher": 1.0, "lower": -1.0}
 
 
@@ -100,8 +102,8 @@ def joint_moments(found: CostOutcome) -> tuple[float, float, float, float, float
         Cost, benefit, variance of cost, variance of benefit, covariance. The covariance is had
         from the variance of a sum, so that clusters and covariates count as they do for each.
     """
-    cost, cost_error, _ = found.difference(found.cost)
-    benefit, benefit_error, _ = found.difference(found.benefit)
+    cost, cost_error = _without_rounding(found, found.cost)
+    benefit, benefit_error = _without_rounding(found, found.benefit)
     if not min(cost_error, benefit_error) > 0:
         return cost, benefit, cost_error**2, benefit_error**2, 0.0
     mixed = found.cost / cost_error + found.benefit / benefit_error
@@ -136,6 +138,16 @@ def check_willingness(values: float | Sequence[float]) -> list[float]:
     if not numbers or not good or len(set(numbers)) < len(numbers):
         raise UsageError("willingness_to_pay must be one or several different numbers, at least 0")
     return numbers
+
+
+def _without_rounding(found: CostOutcome, values: np.ndarray) -> tuple[float, float]:
+    """Return a difference and its error, 0 where it is nothing but rounding.
+
+    A price that is the same for all patients of an arm has no error, and must not seem to.
+    """
+    least = _ROUNDING * float(np.abs(values).max(initial=0.0))
+    estimate, error, _ = found.difference(values)
+    return (estimate if abs(estimate) > least else 0.0), (error if error > least else 0.0)
 
 
 def _cost_faults(data: Any, cost: str) -> list[Fault]:

@@ -28,14 +28,6 @@ from loyalty_research.effects.planning_core import check_number
 from loyalty_research.effects.wording import SHARES
 from loyalty_research.errors import DesignError, Fault, UsageError
 
-QUADRANTS = {
-    (True, True): "costs more and does better",
-    (False, True): "costs less and does better",
-    (True, False): "costs more and does worse",
-    (False, False): "costs less and does worse",
-}
-"""Whether the programme costs more, whether it does better -> words."""
-
 
 def incremental_cost_effectiveness(
     data: Any,
@@ -105,9 +97,9 @@ def incremental_cost_effectiveness(
     ratio = moments[0] / moments[1] if moments[1] else math.nan
     df = found.net_benefit(ratio)[2] if math.isfinite(ratio) else math.inf
     limits = _ratio_set(moments, df, conf_level)
-    quadrant = QUADRANTS[moments[0] > 0, moments[1] > 0]
+    quadrant = _quadrant(moments[0], moments[1])
     # Cheaper and better, or dearer and worse: the ratio is negative and means nothing.
-    ratio = ratio if ratio > 0 else math.nan
+    ratio = ratio if ratio >= 0 else math.nan
     row = _ratio_row(ratio, limits, asked, opened.rows.n, cost)
     opened.checks += [*cluster_check(opened, found.difference(found.cost)[2])]
     opened.checks += [Check("quadrant", None, f"the programme {quadrant}"), _ratio_check(limits)]
@@ -419,6 +411,13 @@ def _ratio_check(limits: FiellerSet) -> Check:
     return Check("ratio", False, f"{message}; read net_benefit() instead", gating=True)
 
 
+def _quadrant(cost: float, benefit: float) -> str:
+    """Return in words where the programme stands on the plane of cost and benefit."""
+    price = "costs more" if cost > 0 else "costs less" if cost < 0 else "costs the same"
+    good = "does better" if benefit > 0 else "does worse" if benefit < 0 else "does as well"
+    return f"{price} and {good}"
+
+
 def _in_words(row: dict[str, Any], limits: FiellerSet, quadrant: str, conf_level: float) -> str:
     level = f"{100 * conf_level:g} %"
     if limits.kind == "everything":
@@ -429,6 +428,8 @@ def _in_words(row: dict[str, Any], limits: FiellerSet, quadrant: str, conf_level
         )
     else:
         span = f"{level} set {limits.low:,.4g} to {limits.high:,.4g}"
+        if limits.low < 0 < limits.high and "does better" in quadrant:
+            span += ", below 0 it would save"
     if math.isnan(row["estimate"]):
         return f"none, because the programme {quadrant} ({span})"
     return f"{row['estimate']:,.4g}, the programme {quadrant} ({span})"
