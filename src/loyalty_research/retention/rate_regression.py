@@ -53,7 +53,8 @@ def rate_regression(
         covariates: Names of columns, or a formula such as `"age + C(sex)"`. A text's first level is
             the reference.
         family: `"poisson"` or `"negative binomial"`.
-        cluster: Column that names what is independent; `check_clusters` says whether they are enough.
+        cluster: Column that names what is independent; `check_clusters` says whether these are
+            enough.
         conf_level: Coverage of the intervals.
 
     Returns:
