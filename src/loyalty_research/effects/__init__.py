@@ -58,7 +58,6 @@ from loyalty_research.effects.roll_out import (
 )
 from loyalty_research.effects.rosenbaum import rosenbaum_bounds
 from loyalty_research.effects.sensitivity import e_value, robustness_value
-from loyalty_research.effects.series_by_period import series_by_period
 from loyalty_research.effects.smoothness import smoothness_sensitivity
 from loyalty_research.effects.staggered import staggered_difference_in_differences
 from loyalty_research.effects.stepped_wedge import stepped_wedge_effect
@@ -115,7 +114,6 @@ __all__ = [  # noqa: RUF022 - the order of the flow
     "robustness_value",
     "rosenbaum_bounds",
     "calibrate_with_negative_controls",
-    "series_by_period",
     "derive_first_treated",
     "difference_in_differences",
     "event_study",
