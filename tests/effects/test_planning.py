@@ -97,6 +97,11 @@ def test_few_clusters_need_more_than_the_normal_says():
     assert reached["estimate_t"].iloc[0] >= 0.8 > short["estimate_t"].iloc[0]
 
 
+def test_students_t_never_asks_for_fewer_clusters():
+    many = sample_size(control=0.3, treated=0.35, cluster_size=500, icc=1)
+    assert many["n_clusters_t"].tolist() == many["n_clusters"].tolist()
+
+
 def test_size_power_and_detectable_share_agree_with_each_other():
     n = only(sample_size(control=0.3, treated=0.4, ratio=1.5, cluster_size=10, icc=0.02))
     settings = {"ratio": 1.5, "cluster_size": 10, "icc": 0.02}
