@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
-from scipy.stats import norm
-from scipy.stats import t as student
+from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
 from loyalty_research.effects.effect import ESTIMATES
 
@@ -50,10 +49,13 @@ def estimate_row(
         >>> round(row["conf_low"], 4), round(row["p_value"], 4)
         (-0.153, 0.0805)
     """
-    law = norm if math.isinf(df) else student(df)
     known = std_error > 0 and df > 0
-    half = float(law.ppf((1 + conf_level) / 2)) * std_error if known else math.nan
-    p_value = 2 * float(law.sf(abs(estimate - null) / std_error)) if known else math.nan
+    half = p_value = math.nan
+    if known:
+        away, level = -abs(estimate - null) / std_error, (1 + conf_level) / 2
+        normal = math.isinf(df)
+        half = float(ndtri(level) if normal else stdtrit(df, level)) * std_error
+        p_value = 2 * float(ndtr(away) if normal else stdtr(df, away))
     return {
         "term": term,
         **more,
