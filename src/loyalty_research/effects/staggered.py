@@ -116,7 +116,7 @@ def staggered_difference_in_differences(
     rows = _Rows(opened, conf_level, how, seed, n_draws)
     overall = [rows.of(parts[kind][:1])[0] for kind in KINDS]
     details = [row for kind in KINDS[1:] for row in rows.of(parts[kind][1:])]
-    table = _typed([*overall, *details, *rows.of(cell_parts(cells))], opened)
+    table = _typed([*overall, *details, *rows.of(cell_parts(cells), cells.influence)], opened)
     checks = [*guards.checks, *_checks(opened, cells, covariates is not None)]
     checks += pre_trend_checks(event_times(opened, parts["dynamic"]), conf_level=conf_level)
     level = _treated_level(opened, cells)
@@ -144,9 +144,13 @@ class _Rows:
         self.seed, self.n_draws = seed, n_draws
         self.scale = "risk difference" if panel.is_binary else "mean difference"
 
-    def of(self, parts: Sequence[Part]) -> list[dict[str, Any]]:
+    def of(
+        self, parts: Sequence[Part], influence: np.ndarray | None = None
+    ) -> list[dict[str, Any]]:
         """Return one row a part, with a band that holds for all of them."""
-        influence = by_cluster(self.panel, np.column_stack([part.influence for part in parts]))
+        if influence is None:
+            influence = np.column_stack([part.influence for part in parts])
+        influence = by_cluster(self.panel, influence)
         errors = np.sqrt((influence**2).sum(axis=0))
         factor = multiplier_factor(
             influence, conf_level=self.conf_level, n_draws=self.n_draws, seed=self.seed
