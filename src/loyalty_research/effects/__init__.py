@@ -7,9 +7,15 @@ from loyalty_research.effects.compliance import complier_effect
 from loyalty_research.effects.counterfactual import counterfactual
 from loyalty_research.effects.difference_in_differences import difference_in_differences
 from loyalty_research.effects.displacement import displacement
+from loyalty_research.effects.dose import dose_response
 from loyalty_research.effects.doubly_robust import doubly_robust_effect
 from loyalty_research.effects.effect import Effect, Facts
 from loyalty_research.effects.event_study import event_study
+from loyalty_research.effects.exposure_checks import (
+    check_contamination,
+    check_measurement,
+    check_overlap_of_programmes,
+)
 from loyalty_research.effects.g_computation import g_computation
 from loyalty_research.effects.imputation import pool_estimates, pool_imputations
 from loyalty_research.effects.interrupted_time_series import interrupted_time_series, placebo_starts
@@ -20,6 +26,7 @@ from loyalty_research.effects.loss import (
     tipping_point,
 )
 from loyalty_research.effects.matching import matched_effect
+from loyalty_research.effects.mediation import controlled_direct_effect
 from loyalty_research.effects.multiplicity import adjust_p_values
 from loyalty_research.effects.negative_controls import calibrate_with_negative_controls
 from loyalty_research.effects.panel import derive_first_treated
@@ -104,6 +111,11 @@ __all__ = [  # noqa: RUF022 - the order of the flow
     "adjust_p_values",
     "before_after_change",
     "expected_regression",
+    "dose_response",
+    "controlled_direct_effect",
+    "check_contamination",
+    "check_overlap_of_programmes",
+    "check_measurement",
     "PropensityWeights",
     "propensity_weights",
     "doubly_robust_effect",

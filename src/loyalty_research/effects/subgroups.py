@@ -94,10 +94,10 @@ def subgroup_effects(
         >>> effect = subgroup_effects(data, arm="arm", outcome="score", by="sex")
         >>> effect.estimates[["term", "level", "estimate", "p_value"]].round(3)
                   term level  estimate  p_value
-        0      overall   NaN       2.0    0.050
+        0      overall  None       2.0    0.030
         1     subgroup     f       3.0      NaN
         2     subgroup     m       1.0      NaN
-        3  interaction   NaN      -2.0    0.116
+        3  interaction  None      -2.0    0.116
     """
     names = as_columns(by)
     check_choice(method, METHODS, name="method")
