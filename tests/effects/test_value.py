@@ -10,9 +10,9 @@ from scipy import stats
 from loyalty_research.effects.fieller import fieller_set
 from loyalty_research.effects.linear import fit_linear
 from loyalty_research.effects.randomised import mean_difference, risk_difference
+from loyalty_research.effects.retained_cost import cost_per_retained_patient
 from loyalty_research.effects.value import (
     acceptability_curve,
-    cost_per_retained_patient,
     incremental_cost_effectiveness,
     net_benefit,
 )

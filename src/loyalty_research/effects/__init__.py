@@ -56,6 +56,7 @@ from loyalty_research.effects.pre_trends import check_pre_trends
 from loyalty_research.effects.propensity import PropensityWeights, propensity_weights
 from loyalty_research.effects.randomised import mean_difference, risk_difference, risk_ratio
 from loyalty_research.effects.rates import rate_ratio
+from loyalty_research.effects.retained_cost import cost_per_retained_patient
 from loyalty_research.effects.roll_out import (
     compare_roll_outs,
     detectable_by_roll_out,
@@ -92,7 +93,6 @@ from loyalty_research.effects.target_trial import (
 from loyalty_research.effects.targeted import targeted_effect
 from loyalty_research.effects.value import (
     acceptability_curve,
-    cost_per_retained_patient,
     incremental_cost_effectiveness,
     net_benefit,
 )
