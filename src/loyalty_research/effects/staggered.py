@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from loyalty_research.data.arguments import check_choice, check_share, check_whole
+from loyalty_research.data.arguments import check_choice, check_whole
 from loyalty_research.effects.aggregation import KINDS, Part, aggregate, by_cluster, cell_parts
+from loyalty_research.effects.asked import Asked, check_asked
 from loyalty_research.effects.checks import Check, checks_table, count_words
 from loyalty_research.effects.effect import Effect, Facts
 from loyalty_research.effects.estimates import estimate_row, estimates_table
@@ -46,8 +47,9 @@ def staggered_difference_in_differences(
     n_draws: int = 1000,
     outcome_unit: str = "",
     better: str = "",
-    conf_level: float = 0.95,
+    arms: tuple[str, str] = ("control", "programme"),
     override: Mapping[str, str] | None = None,
+    conf_level: float = 0.95,
 ) -> Effect:
     """Return what a programme changed that started at different times in different units.
 
@@ -66,9 +68,10 @@ def staggered_difference_in_differences(
         seed: Of the multiplier bootstrap, which makes the simultaneous bands.
         n_draws: Its draws.
         outcome_unit: Unit of the outcome, such as "minutes"; empty where it has none.
-        better: "higher" or "lower" where one of them is good for patients.
-        conf_level: Coverage of intervals and bands.
+        better: "higher" or "lower", whichever is good for patients; "" leaves it unsaid.
+        arms: What controls and treated units are called.
         override: Guard -> reason, for the guard "clusters".
+        conf_level: Coverage of intervals and bands.
 
     Returns:
         The effect. Estimates: `term, cohort, period, event_time, estimate, std_error, conf_low,
@@ -96,7 +99,11 @@ def staggered_difference_in_differences(
         {'term': ['simple', 'dynamic', 'group', 'calendar'], 'estimate': [1.0, 1.0, 1.0, 1.0]}
     """
     check_choice(control, CONTROLS, name="control")
-    check_share(conf_level, name="conf_level")
+    asked = Asked(
+        first_treated, outcome, covariates, cluster, None, False, outcome_unit, better, arms,
+        override, conf_level,
+    )  # fmt: skip
+    check_asked(asked)
     seed, n_draws = (
         check_whole(seed, name="seed"),
         check_whole(n_draws, name="n_draws", minimum=100),
@@ -124,7 +131,7 @@ def staggered_difference_in_differences(
         design="staggered difference in differences", estimand=_estimand(control, covariates),
         measure="average effect on the treated", outcome=outcome,
         variance=f"influence functions, clustered by {opened.cluster_name}", n=opened.n_units,
-        unit=outcome_unit, better=better,
+        unit=outcome_unit, better=better, arms=(arms[0], arms[1]), sizes=_sizes(opened),
         levels={0: level - parts["simple"][0].estimate, 1: level},
         n_events=int(opened.outcome.sum()) if opened.is_binary else None,
         n_clusters=None if cluster is None else opened.n_clusters,
@@ -196,6 +203,11 @@ def _estimand(control: str, covariates: Sequence[str] | str | None) -> str:
         f"without it their outcome had moved like that of units {control.replace('_', ' ')} "
         f"treated{like}"
     )
+
+
+def _sizes(panel: Panel) -> dict[int, int]:
+    treated = int((panel.start < panel.n_periods).sum())
+    return {0: panel.n_units - treated, 1: treated}
 
 
 def _treated_level(panel: Panel, cells: Cells) -> float:

@@ -233,6 +233,7 @@ def test_checks_stand_before_the_estimate(counties):
     assert checks.loc["overlap", "statistic"] == 0
     assert checks.loc["detectable_slope", "passed"] is None
     assert not effect.withheld
+    assert effect.facts.sizes == {0: 309, 1: 191}
     assert effect.facts.n_events is None
     assert "500 units" in effect.sentence()
 
@@ -318,6 +319,7 @@ def test_too_few_controls_for_the_covariates_are_refused(three_clinics):
         ({"control": "later"}, "control='later' is not known"),
         ({"conf_level": 95}, "conf_level=95 must be a number between 0 and 1"),
         ({"seed": None}, "seed=None must be a whole number"),
+        ({"better": "more"}, "better='more' must be"),
         ({"n_draws": 5}, "n_draws=5 must be a whole number, at least 100"),
         ({"override": {"clinics": "as we said before"}}, "is no guard of this design"),
     ],
