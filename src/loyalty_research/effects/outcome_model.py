@@ -89,7 +89,8 @@ def fit_outcome(
     at, terms = _modifier_columns(rows, modifiers)
     treated = rows.arm.astype(float)
     columns = np.column_stack([base, treated, base[:, at] * treated[:, None]])
-    _refuse_dependent(rows, columns, terms)
+    gram = columns.T @ columns
+    _refuse_dependent(rows, gram, terms)
     if kind == "binary":
         separates = "those with the event from those without"
         # Columns of an arm are named by their covariate, since it is that which separates.
@@ -98,7 +99,7 @@ def fit_outcome(
         )
         beta, bread, fitted = fit.beta, fit.bread, fit.fitted
     else:
-        bread = np.linalg.inv(columns.T @ columns)
+        bread = np.linalg.inv(gram)
         beta = bread @ (columns.T @ rows.outcome)
         fitted = columns @ beta
     linear = base @ beta[: base.shape[1]]
@@ -132,8 +133,7 @@ def _modifier_columns(
     return at + 1, [*terms, "arm", *(terms[i] for i in at)]
 
 
-def _refuse_dependent(rows: ArmRows, columns: np.ndarray, terms: Sequence[str]) -> None:
-    gram = columns.T @ columns
+def _refuse_dependent(rows: ArmRows, gram: np.ndarray, terms: Sequence[str]) -> None:
     spare = spare_columns(gram)[1:]
     faults = [
         Fault("data", term, rows.n, f"{term} is constant in an arm or determined by others there",
