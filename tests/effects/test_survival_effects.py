@@ -13,7 +13,7 @@ from loyalty_research.effects.survival_effects import (
     smoothed_retention_difference,
     weighted_retention,
 )
-from loyalty_research.errors import DataError, UsageError
+from loyalty_research.errors import DataError, DesignError, UsageError
 from loyalty_research.retention.cox import cox_regression
 from loyalty_research.retention.curves import kaplan_meier
 from loyalty_research.retention.design_matrix import SeparationError
@@ -224,8 +224,9 @@ def test_a_contrast_of_those_who_chose_is_withheld_unless_weighted():
     assert weighed.facts.causal
     assert not weighed.withheld
     assert weighed.checks["check"].tolist() == [
-        "assignment", "balance", "equipoise", "effective_sample_size", "bootstrap",
+        "assignment", "balance", "equipoise", "effective_sample_size", "bootstrap", "e_value",
     ]  # fmt: skip
+    assert weighed.facts.more["e_value"] > 1
     assert weighed.facts.effective_n[1] < (data["arm"] == 1).sum()
 
 
@@ -314,3 +315,20 @@ def test_arms_that_weights_cannot_make_alike_are_withheld():
         data, arm="arm", day=365, covariates=["x"], seed=1, n_boot=50
     )  # fmt: skip
     assert "equipoise" in effect.failed
+
+
+def test_an_arm_decided_after_day_0_is_refused_wherever_the_day_of_enrolment_is_given():
+    data = EIGHT.assign(enrolled=[None] * 4 + [0, 0, 2, 0])
+    for measure, more in (
+        (retention_difference, {"day": 3}),
+        (restricted_mean_effect, {"horizon": 3}),
+        (hazard_ratio, {"day": 3}),
+    ):
+        with pytest.raises(DesignError, match="arm is 1 of 1 of 8 patients who enrolled after"):
+            measure(data, arm="arm", exposed_at="enrolled", **more)
+        why = {"immortal time": "day 2 is when the record was typed"}
+        effect = measure(data, arm="arm", exposed_at="enrolled", override=why, **more)
+        assert effect.facts.overrides == why
+    aligned = data.assign(enrolled=data["enrolled"].clip(upper=0))
+    effect = retention_difference(aligned, arm="arm", day=3, exposed_at="enrolled")
+    assert "immortal time" not in effect.failed

@@ -26,6 +26,7 @@ from loyalty_research.effects.follow_up import areas_of
 from loyalty_research.effects.logit import fit_logit
 from loyalty_research.effects.resampling import Draws, bootstrap, check_draws
 from loyalty_research.effects.reweighting import MOST_SMD
+from loyalty_research.effects.sensitivity import e_value_facts
 from loyalty_research.effects.target_trial import entry_of, open_enrolments
 from loyalty_research.errors import Fault, UsageError
 from loyalty_research.retention.cox_likelihood import maximise, prepare
@@ -117,6 +118,7 @@ def clone_censor_weight(
     checks += [*_weight_checks(copies, weights), draws.check()]
     found = _numbers(curves, last)
     table = _table(copies, found, draws, level, unit)
+    e_values, e_check = e_value_facts(table)
     against = "never joining" if comparison == "never" else f"not joining by day {until}"
     joined = int((copies.joined <= np.minimum(until, copies.time)).sum())
     facts = Facts(
@@ -128,10 +130,10 @@ def clone_censor_weight(
         levels={0: float(found[2]), 1: float(found[3])}, seed=start,
         more={
             "n_joined_within_grace": joined, "grace": until, "comparison": comparison,
-            "n_excluded": int(attrition["n_excluded"].sum()),
+            "n_excluded": int(attrition["n_excluded"].sum()), **e_values,
         },
     )  # fmt: skip
-    return Effect(estimates_table(table), checks_table(checks), facts)
+    return Effect(estimates_table(table), checks_table([*checks, e_check]), facts)
 
 
 # --- the door -------------------------------------------------------------------------------------

@@ -26,6 +26,7 @@ from loyalty_research.effects.effect import Effect, Facts
 from loyalty_research.effects.estimates import estimate_row, estimates_table, ratio_row
 from loyalty_research.effects.logit import fit_logit
 from loyalty_research.effects.reweighting import LEAST_ESS, MOST_SMD, effective_sizes
+from loyalty_research.effects.sensitivity import e_value_facts
 from loyalty_research.errors import Fault, UsageError
 from loyalty_research.retention.design_matrix import build_design, needed_columns
 from loyalty_research.retention.rows import take_columns
@@ -104,8 +105,14 @@ class CensoringWeights:
         plain, spread = _plain(opened)
         table.append(_difference("completers", plain, spread, method="completers, HC2", **settings))
         table[-1]["scale"] = name
+        checks = self._checks(randomised)
+        more: dict[str, float] = {}
+        if not randomised:
+            sd = float(np.sqrt(np.mean([opened.outcome[opened.arm == k].var() for k in (0, 1)])))
+            more, check = e_value_facts(table[:-1], sd=sd, control=float(means[0]))
+            checks = pd.concat([checks, checks_table([check])], ignore_index=True)
         return Effect(
-            estimates_table(table), self._checks(randomised),
+            estimates_table(table), checks,
             Facts(
                 design=method, measure=name, outcome=outcome, unit=unit, better=better,
                 estimand=f"{name} of {outcome}, arm 1 against arm 0, in all {len(arm):,} patients "
@@ -113,7 +120,7 @@ class CensoringWeights:
                 n=int(known.sum()), n_events=n_events, causal=randomised or self._weighed,
                 levels={k: float(means[k]) for k in (0, 1)},
                 effective_n=effective_sizes(arm[known], self.rows["weight"].to_numpy()[known]),
-                n_missing={k: int(((arm == k) & ~known).sum()) for k in (0, 1)},
+                n_missing={k: int(((arm == k) & ~known).sum()) for k in (0, 1)}, more=more,
             ),
         )  # fmt: skip
 

@@ -8,12 +8,6 @@ import numpy as np
 
 from loyalty_research.effects.checks import Check
 
-ESTIMANDS = ("ATE", "ATT", "ATO")
-IN_WHOM = {
-    "ATE": "in all patients",
-    "ATT": "in those who joined",
-    "ATO": "in patients of whom either might have been",
-}
 MOST_SMD = 0.1
 LEAST_EQUIPOISE = 0.2
 LEAST_ESS = 0.25

@@ -8,14 +8,16 @@ in which the weights are estimated anew: to take them as known covers too little
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from loyalty_research.data.arguments import check_choice, check_share, check_whole
+from loyalty_research.data.frames import missing_columns, raise_faults
 from loyalty_research.effects.checks import Check, checks_table
 from loyalty_research.effects.effect import Effect, Facts
 from loyalty_research.effects.estimates import estimate_row, estimates_table, ratio_row
@@ -29,18 +31,18 @@ from loyalty_research.effects.follow_up import (
     smooth_curves,
     sums_of,
 )
+from loyalty_research.effects.guards import Guards, open_guards
+from loyalty_research.effects.immortal import IMMORTAL, enrolment_days, refuse_immortal
+from loyalty_research.effects.propensity_model import ESTIMANDS, IN_WHOM
 from loyalty_research.effects.resampling import Draws, bootstrap, check_draws
-from loyalty_research.effects.reweighting import (
-    ESTIMANDS,
-    IN_WHOM,
-    effective_sizes,
-    weight_checks,
-)
+from loyalty_research.effects.reweighting import effective_sizes, weight_checks
+from loyalty_research.effects.sensitivity import e_value_facts
 from loyalty_research.errors import UsageError
 from loyalty_research.retention.cox import cox_regression
 from loyalty_research.retention.curve_limits import add_limits
 from loyalty_research.retention.curves import kaplan_meier
 from loyalty_research.retention.restricted_mean import restricted_mean_difference
+from loyalty_research.retention.rows import take_columns
 
 
 def weighted_retention(
@@ -122,6 +124,8 @@ def retention_difference(
     cluster: str | None = None,
     estimand: str = "ATE",
     randomised: bool = False,
+    exposed_at: str | None = None,
+    override: Mapping[str, str] | None = None,
     time: str = "time",
     event: str = "event",
     n_boot: int = 500,
@@ -140,6 +144,9 @@ def retention_difference(
         cluster: Column that names what is independent.
         estimand: In whom: "ATE" in all, "ATT" in those who joined, "ATO" in the overlap.
         randomised: The arms were drawn by lot.
+        exposed_at: Column with the day of enrolment, missing = never; given, an arm 1 of patients
+            who enrolled after day 0 is refused.
+        override: Guard -> reason, for the guard "immortal time".
         time: Column with the time of event or censoring: whole units, not negative.
         event: Column that is true or 1 for an event, false or 0 for censoring.
         n_boot: Samples of the bootstrap, which is used with covariates, weights or clusters.
@@ -152,6 +159,7 @@ def retention_difference(
     Raises:
         UsageError: A day after the last observation of an arm, no seed, an unknown estimand.
         DataError: As for `weighted_retention`.
+        DesignError: `exposed_at` shows that arm 1 was decided after day 0.
         SeparationError: Covariates tell the arms apart.
 
     Examples:
@@ -163,6 +171,7 @@ def retention_difference(
     """
     level, day = check_share(conf_level, name="conf_level"), check_whole(day, name="day")
     rows = _open(data, arm, time, event, covariates, weight, cluster, estimand)
+    guards = _guarded(data, rows, arm, exposed_at, override)
     _refuse_far(rows, day, "day")
     if rows.simple:
         draws, share = None, retention_at(curves_of(sums_of(rows, rows.base)), rows.days, [day])
@@ -175,7 +184,7 @@ def retention_difference(
         )
         shares, spread = found[2:], draws.errors()
     method = _method("Kaplan-Meier", rows, "Greenwood's variance", draws)
-    return _retention_effect(rows, day, level, shares, spread, method, draws, randomised)
+    return _retention_effect(rows, day, level, shares, spread, method, draws, randomised, guards)
 
 
 def restricted_mean_effect(
@@ -189,6 +198,8 @@ def restricted_mean_effect(
     cluster: str | None = None,
     estimand: str = "ATE",
     randomised: bool = False,
+    exposed_at: str | None = None,
+    override: Mapping[str, str] | None = None,
     time: str = "time",
     event: str = "event",
     n_boot: int = 500,
@@ -211,6 +222,9 @@ def restricted_mean_effect(
         cluster: Column that names what is independent.
         estimand: In whom: "ATE" in all, "ATT" in those who joined, "ATO" in the overlap.
         randomised: The arms were drawn by lot.
+        exposed_at: Column with the day of enrolment, missing = never; given, an arm 1 of patients
+            who enrolled after day 0 is refused.
+        override: Guard -> reason, for the guard "immortal time".
         time: Column with the time of event or censoring: whole units, not negative.
         event: Column that is true or 1 for an event, false or 0 for censoring.
         n_boot: Samples of the bootstrap, which is used with covariates, weights or clusters.
@@ -223,6 +237,7 @@ def restricted_mean_effect(
     Raises:
         UsageError: A horizon after the last observation of an arm, no seed, an unknown estimand.
         DataError: As for `weighted_retention`.
+        DesignError: `exposed_at` shows that arm 1 was decided after day 0.
         SeparationError: Covariates tell the arms apart.
 
     Examples:
@@ -234,6 +249,7 @@ def restricted_mean_effect(
     level = check_share(conf_level, name="conf_level")
     until = check_whole(horizon, name="horizon", minimum=1)
     rows = _open(data, arm, time, event, covariates, weight, cluster, estimand)
+    guards = _guarded(data, rows, arm, exposed_at, override)
     _refuse_far(rows, until, "horizon")
     if rows.simple:
         draws, areas = None, areas_of(curves_of(sums_of(rows, rows.base)), rows.days, until)
@@ -260,7 +276,7 @@ def restricted_mean_effect(
         n_events=rows.events_by(until), variance=method, draws=draws, randomised=randomised,
         better="higher", unit=unit,
     )  # fmt: skip
-    return _effect(rows, table, facts, draws, randomised)
+    return _effect(rows, table, facts, draws, randomised, guards)
 
 
 def hazard_ratio(
@@ -273,6 +289,8 @@ def hazard_ratio(
     cluster: str | None = None,
     estimand: str = "ATE",
     randomised: bool = False,
+    exposed_at: str | None = None,
+    override: Mapping[str, str] | None = None,
     time: str = "time",
     event: str = "event",
     n_boot: int = 500,
@@ -296,6 +314,9 @@ def hazard_ratio(
         cluster: Column that names what is independent.
         estimand: In whom: "ATE" in all, "ATT" in those who joined, "ATO" in the overlap.
         randomised: The arms were drawn by lot.
+        exposed_at: Column with the day of enrolment, missing = never; given, an arm 1 of patients
+            who enrolled after day 0 is refused.
+        override: Guard -> reason, for the guard "immortal time".
         time: Column with the time of event or censoring: whole units, not negative.
         event: Column that is true or 1 for an event, false or 0 for censoring.
         n_boot: Samples of the bootstrap, which is used with covariates, weights or clusters.
@@ -308,6 +329,7 @@ def hazard_ratio(
     Raises:
         UsageError: A day after the last observation of an arm, no seed, an unknown estimand.
         DataError: As for `weighted_retention`.
+        DesignError: `exposed_at` shows that arm 1 was decided after day 0.
         SeparationError: Covariates tell the arms apart, or an arm has no event.
 
     Examples:
@@ -318,6 +340,7 @@ def hazard_ratio(
     """
     level, day = check_share(conf_level, name="conf_level"), check_whole(day, name="day")
     rows = _open(data, arm, time, event, covariates, weight, cluster, estimand)
+    guards = _guarded(data, rows, arm, exposed_at, override)
     _refuse_far(rows, day, "day")
     if rows.simple:
         draws, sums = None, sums_of(rows, rows.base)
@@ -339,7 +362,7 @@ def hazard_ratio(
         level=shares, n_events=settings["n_events"], variance=method, draws=draws,
         randomised=randomised, better="lower", more={"levels_are": f"retention on day {day}"},
     )  # fmt: skip
-    return _effect(rows, table, facts, draws, randomised)
+    return _effect(rows, table, facts, draws, randomised, guards)
 
 
 def smoothed_retention_difference(
@@ -353,6 +376,8 @@ def smoothed_retention_difference(
     cluster: str | None = None,
     estimand: str = "ATE",
     randomised: bool = False,
+    exposed_at: str | None = None,
+    override: Mapping[str, str] | None = None,
     time: str = "time",
     event: str = "event",
     n_boot: int = 500,
@@ -377,6 +402,9 @@ def smoothed_retention_difference(
         cluster: Column that names what is independent.
         estimand: In whom: "ATE" in all, "ATT" in those who joined, "ATO" in the overlap.
         randomised: The arms were drawn by lot.
+        exposed_at: Column with the day of enrolment, missing = never; given, an arm 1 of patients
+            who enrolled after day 0 is refused.
+        override: Guard -> reason, for the guard "immortal time".
         time: Column with the time of event or censoring: whole units, not negative.
         event: Column that is true or 1 for an event, false or 0 for censoring.
         n_boot: Samples of the bootstrap.
@@ -389,6 +417,7 @@ def smoothed_retention_difference(
     Raises:
         UsageError: A day after the last observation of an arm, no seed, an unknown estimand.
         DataError: As for `weighted_retention`.
+        DesignError: `exposed_at` shows that arm 1 was decided after day 0.
         SeparationError: Covariates tell the arms apart, or an arm has no event.
 
     Examples:
@@ -402,6 +431,7 @@ def smoothed_retention_difference(
     level, day = check_share(conf_level, name="conf_level"), check_whole(day, name="day")
     power = check_whole(degree, name="degree", minimum=1)
     rows = _open(data, arm, time, event, covariates, weight, cluster, estimand)
+    guards = _guarded(data, rows, arm, exposed_at, override)
     _refuse_far(rows, day, "day")
     weigh = rows.reweigh()
     n, start = check_draws(n_boot, seed)
@@ -413,7 +443,9 @@ def smoothed_retention_difference(
     draws = bootstrap(statistic, rows.unit, n_boot=n, seed=start)
     found = statistic(np.ones(rows.n))
     method = _method(f"pooled logistic regression, time to the power of {power}", rows, "", draws)
-    return _retention_effect(rows, day, level, found[2:], draws.errors(), method, draws, randomised)
+    return _retention_effect(
+        rows, day, level, found[2:], draws.errors(), method, draws, randomised, guards
+    )
 
 
 # --- estimates with their spread ------------------------------------------------------------------
@@ -421,7 +453,7 @@ def smoothed_retention_difference(
 
 def _retention_effect(
     rows: FollowUp, day: int, level: float, shares: np.ndarray, spread: np.ndarray, method: str,
-    draws: Draws | None, randomised: bool,
+    draws: Draws | None, randomised: bool, guards: Guards,
 ) -> Effect:  # fmt: skip
     """Return the difference of shares, the ratio of patients lost, and both shares."""
     settings: dict[str, Any] = {"n": rows.n, "n_events": rows.events_by(day)}
@@ -440,7 +472,7 @@ def _retention_effect(
         outcome=f"retention on day {day}", level=shares, n_events=rows.events_by(day),
         variance=method, draws=draws, randomised=randomised, better="higher",
     )  # fmt: skip
-    return _effect(rows, table, facts, draws, randomised)
+    return _effect(rows, table, facts, draws, randomised, guards)
 
 
 def _open(
@@ -578,7 +610,7 @@ def _facts(
     design = "randomised" if randomised else "as they came"
     if weighed:
         design = "weights for who joined" + (", randomised" if randomised else "")
-    whom = IN_WHOM[rows.estimand] if weighed else "in the patients compared"
+    whom = f"in {IN_WHOM[rows.estimand]}" if weighed else "in the patients compared"
     weight = rows.weights()[0] if weighed or rows.weighted else None
     return Facts(
         design=design, estimand=f"{what}, arm 1 against arm 0, {whom}", measure=measure,
@@ -591,17 +623,38 @@ def _facts(
     )  # fmt: skip
 
 
+def _guarded(
+    data: Any, rows: FollowUp, arm: str, exposed_at: str | None,
+    override: Mapping[str, str] | None,
+) -> Guards:  # fmt: skip
+    """Refuse an arm that was decided after day 0, where the day of enrolment is given."""
+    guards = open_guards([IMMORTAL], override=override)
+    if exposed_at is None:
+        return guards
+    raise_faults(missing_columns(data, [exposed_at], table="data"))
+    at, faults = enrolment_days(take_columns(data, [exposed_at])[exposed_at])
+    raise_faults(faults)
+    refuse_immortal(guards, arm=rows.arm, at=at, time=rows.time, event=rows.event, name=arm)
+    return guards
+
+
 def _effect(
     rows: FollowUp, table: Sequence[dict[str, Any] | None], facts: Facts, draws: Draws | None,
-    randomised: bool,
+    randomised: bool, guards: Guards,
 ) -> Effect:  # fmt: skip
-    checks = [_assignment(rows, randomised)]
+    checks = [_assignment(rows, randomised), *guards.checks]
     if rows.x is not None:
         weight, p = rows.weights()
         checks += weight_checks(rows.x[:, 1:], rows.terms, rows.arm, np.asarray(p), weight)
     if draws is not None:
         checks.append(draws.check())
     kept = [row for row in table if row is not None]
+    more = dict(facts.more)
+    if not randomised:
+        e_values, check = e_value_facts(kept)
+        more |= e_values
+        checks.append(check)
+    facts = dataclasses.replace(facts, more=more, overrides=dict(guards.used))
     return Effect(estimates_table(kept), checks_table(checks), facts)
 
 

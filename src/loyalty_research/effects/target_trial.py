@@ -23,7 +23,9 @@ from loyalty_research.effects.checks import Check, checks_table, count_words
 from loyalty_research.effects.effect import Effect, Facts
 from loyalty_research.effects.estimates import estimates_table, ratio_row
 from loyalty_research.effects.follow_up import curves_of, open_follow_up, retention_at, sums_of
-from loyalty_research.effects.guards import Guards, open_guards
+from loyalty_research.effects.guards import open_guards
+from loyalty_research.effects.immortal import IMMORTAL, enrolment_days, refuse_immortal
+from loyalty_research.effects.sensitivity import e_value_facts
 from loyalty_research.effects.survival_effects import (
     hazard_ratio,
     restricted_mean_effect,
@@ -32,15 +34,10 @@ from loyalty_research.effects.survival_effects import (
 from loyalty_research.errors import Fault, UsageError
 from loyalty_research.retention.cox import fit_cox
 from loyalty_research.retention.design_matrix import needed_columns
-from loyalty_research.retention.episodes import check_immortal_time, split_follow_up
+from loyalty_research.retention.episodes import split_follow_up
 from loyalty_research.retention.rows import open_rows, take_columns
 
-IMMORTAL = "immortal time"
 NEW_USERS = "prevalent members"
-_WAYS = (
-    "let emulate_trial(...) assign by the first day, or use landmark_trial(...), "
-    "sequential_trials(...), time_varying_hazard_ratio(...)"
-)
 _RESERVED = ("arm", "trial", "trial_squared", "patient")
 
 
@@ -263,7 +260,10 @@ def emulate_trial(
     given = None
     if arm is not None:
         given = _given_arm(data, arm)
-        _refuse_immortal(guards, table, at, given, arm, exposed_at, time, event)
+        refuse_immortal(
+            guards, arm=given, at=at, time=table[time].to_numpy(), event=table[event].to_numpy(),
+            name=arm,
+        )  # fmt: skip
     kept, attrition, checks = entry_of(table, at, eligible, new_users)
     rows, at = table[kept].reset_index(drop=True), at[kept]
     assigned = (at <= 0) if given is None else given[kept] == 1
@@ -474,7 +474,8 @@ def time_varying_hazard_ratio(
     rates = (100 * sums["event"] / sums["days"]).to_dict()
     facts = dataclasses.replace(
         effect.facts, n=len(table), levels={int(k): float(rate) for k, rate in rates.items()},
-        unit="per 100 days", more={"levels_are": "leaving per 100 days with and without"},
+        unit="per 100 days",
+        more={**effect.facts.more, "levels_are": "leaving per 100 days with and without"},
     )  # fmt: skip
     return Effect(effect.estimates.assign(n=len(table)), effect.checks, facts)
 
@@ -514,19 +515,10 @@ def open_enrolments(
     taken = [name for name in _RESERVED if name in (exposed_at, time, event, *eligible)]
     if taken:
         raise UsageError(f"{taken[0]!r} is a name the trial gives; rename that column")
-    days = pd.to_numeric(table[exposed_at], errors="coerce")
-    lost = int((days.isna() & table[exposed_at].notna()).sum())
-    odd = int((days.dropna() % 1 != 0).sum()) + lost
-    faults = []
-    if odd:
-        words = f"{exposed_at} is not a whole number of days in {odd:,} of {len(table):,} rows"
-        repair = "give the days from time zero to enrolment, missing for never"
-        faults.append(Fault("data", exposed_at, odd, words, repair))
+    at, faults = enrolment_days(table[exposed_at])
     faults += [fault for name in eligible for fault in _not_true_or_false(table, name)]
     raise_faults(faults)
-    at = days.astype("Float64").to_numpy(float, na_value=np.inf)
-    table = table.assign(**{time: rows.time, event: (rows.event > 0).astype(int)})
-    return table, np.where(np.isnan(at), np.inf, at)
+    return table.assign(**{time: rows.time, event: (rows.event > 0).astype(int)}), at
 
 
 def _all_columns(data: Any) -> pd.DataFrame:
@@ -549,31 +541,6 @@ def _given_arm(data: Any, arm: str) -> np.ndarray:
         words = f"{arm} is not 0 or 1 in every row"
         raise_faults([Fault("data", arm, len(values), words, "code the programme as 1, else 0")])
     return values.to_numpy().astype(int)
-
-
-def _refuse_immortal(
-    guards: Guards, table: pd.DataFrame, at: np.ndarray, given: np.ndarray, arm: str,
-    exposed_at: str, time: str, event: str,
-) -> None:  # fmt: skip
-    """Refuse a group that was decided after time zero, saying what it would get wrong."""
-    late = (given == 1) & (at > 0)
-    n = int(late.sum())
-    message = f"{arm} is 1 of {n:,} of {len(table):,} patients who enrolled after time zero"
-    if n:
-        alive = table[time].to_numpy() > 0
-        days = pd.Series(np.where(at >= 0, at, 0.0)).where(np.isfinite(at)).astype("Int64")
-        told = check_immortal_time(
-            table.assign(**{exposed_at: days})[alive], exposed_at=exposed_at, time=time, event=event
-        ).set_index("check")["statistic"]
-        message += (
-            f": {100 * told['immortal_share']:.0f} % of the follow-up of the ever enrolled is time "
-            f"in which they could not have left, so that their rate of leaving would be "
-            f"{told['naive_rate_ratio']:.2f} times that of the others where days counted rightly "
-            f"give {told['split_rate_ratio']:.2f}"
-        )
-    guards.refuse(
-        IMMORTAL, broken=n > 0, column=arm, count=n, message=message, repair=_WAYS
-    )  # fmt: skip
 
 
 # --- who takes part -------------------------------------------------------------------------------
@@ -680,6 +647,7 @@ def _cox_effect(
         "hazard ratio", found["estimate"], found["std_error"], scale="hazard ratio", method=method,
         n=len(rows), n_events=n_events, conf_level=conf_level,
     )  # fmt: skip
+    e_values, e_check = e_value_facts([row])
     levels: dict[int, float] = {}
     if day is not None:
         opened = open_follow_up(rows, arm="arm", time="time", event="event")
@@ -691,9 +659,9 @@ def _cox_effect(
         estimand=f"ratio of the hazards of leaving between patients{alike}, {estimand}",
         variance=method, n=len(rows), n_events=n_events, levels=levels, causal=bool(covariates),
         n_clusters=None if cluster is None else int(rows[cluster].nunique()),
-        more={} if day is None else {"levels_are": f"retention on day {day} as it was"},
+        more=e_values | {"levels_are": f"retention on day {day} as it was"},
     )  # fmt: skip
-    return Effect(estimates_table([row]), checks_table(checks), facts)
+    return Effect(estimates_table([row]), checks_table([*checks, e_check]), facts)
 
 
 def _by_choice(covariates: Sequence[str] | str) -> Check:

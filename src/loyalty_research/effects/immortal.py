@@ -1,0 +1,97 @@
+"""The guard against groups that are decided after time zero.
+
+Who enrols on day 40 cannot have left before. Called enrolled from day 0 on, such patients bring 40
+days in which nobody could leave into their arm (Suissa, American Journal of Epidemiology
+2008;167:492).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from loyalty_research.effects.guards import Guards
+from loyalty_research.errors import Fault
+from loyalty_research.retention.episodes import check_immortal_time
+
+IMMORTAL = "immortal time"
+_WAYS = (
+    "let emulate_trial(...) assign by the first day, or use landmark_trial(...), "
+    "sequential_trials(...), time_varying_hazard_ratio(...)"
+)
+
+
+def enrolment_days(values: pd.Series) -> tuple[np.ndarray, list[Fault]]:
+    """Return days of enrolment as numbers, infinite for never, and what is wrong with them.
+
+    Args:
+        values: Days from time zero, missing for never, below 0 for before.
+
+    Returns:
+        The days, and faults.
+
+    Examples:
+        >>> enrolment_days(pd.Series([3, None], name="enrolled"))[0].tolist()
+        [3.0, inf]
+    """
+    days = pd.to_numeric(values, errors="coerce")
+    lost = int((days.isna() & values.notna()).sum())
+    odd = int((days.dropna() % 1 != 0).sum()) + lost
+    faults = []
+    if odd:
+        name = str(values.name)
+        words = f"{name} is not a whole number of days in {odd:,} of {len(values):,} rows"
+        repair = "give the days from time zero to enrolment, missing for never"
+        faults.append(Fault("data", name, odd, words, repair))
+    at = days.astype("Float64").to_numpy(float, na_value=np.inf)
+    return np.where(np.isnan(at), np.inf, at), faults
+
+
+def refuse_immortal(
+    guards: Guards,
+    *,
+    arm: np.ndarray,
+    at: np.ndarray,
+    time: np.ndarray,
+    event: np.ndarray,
+    name: str,
+) -> None:
+    """Refuse an arm of patients who enrolled after time zero, saying what it would get wrong.
+
+    Args:
+        guards: The guards of the call, which know "immortal time".
+        arm: 0 or 1 of each patient.
+        at: Day of enrolment, infinite for never.
+        time: Time of event or censoring.
+        event: Whether it was an event.
+        name: Column of the arm.
+
+    Raises:
+        DesignError: Somebody in arm 1 enrolled after day 0.
+
+    Examples:
+        >>> from loyalty_research.effects.guards import open_guards
+        >>> guards = open_guards([IMMORTAL], override=None)
+        >>> refuse_immortal(guards, arm=np.array([1, 0]), at=np.array([0.0, np.inf]),
+        ...     time=np.array([5, 7]), event=np.array([1, 0]), name="member")
+        >>> guards.checks[0].passed
+        True
+    """
+    n = int(((arm == 1) & (at > 0)).sum())
+    message = f"{name} is 1 of {n:,} of {len(arm):,} patients who enrolled after time zero"
+    if n:
+        message += _told(at, time, event)
+    guards.refuse(IMMORTAL, broken=n > 0, column=name, count=n, message=message, repair=_WAYS)
+
+
+def _told(at: np.ndarray, time: np.ndarray, event: np.ndarray) -> str:
+    days = pd.Series(np.where(at >= 0, at, 0.0)).where(np.isfinite(at)).astype("Int64")
+    table = pd.DataFrame({"at": days, "time": time, "event": np.asarray(event, int)})
+    checks = check_immortal_time(table[table["time"] > 0], exposed_at="at").set_index("check")
+    found = checks["statistic"]
+    return (
+        f": {100 * found['immortal_share']:.0f} % of the follow-up of the ever enrolled is time in "
+        f"which they could not have left, so that their rate of leaving would be "
+        f"{found['naive_rate_ratio']:.2f} times that of the others where days counted rightly give "
+        f"{found['split_rate_ratio']:.2f}"
+    )
