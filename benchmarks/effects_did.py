@@ -27,7 +27,7 @@ REPEATS = 3
 ENOUGH_SECONDS = 30
 MISSING = 2
 LONGEST_OURS = 10.0
-"""Seconds that the issue allows for 5,000 units and 40 periods."""
+"""Seconds of the processor that are allowed for 5,000 units and 40 periods."""
 
 
 def write_panel(path: Path, *, units: int, periods: int) -> None:
@@ -85,6 +85,7 @@ CONTENDERS: dict[str, Callable[[pd.DataFrame, list[str]], float]] = {
 def run(name: str, path: str, covariates: list[str]) -> None:
     """Print the seconds of a contender and its answer."""
     table, seconds, answer = pd.read_parquet(path), [], float("nan")
+    processor = time.process_time()
     while len(seconds) < REPEATS and sum(seconds) < ENOUGH_SECONDS:
         begun = time.perf_counter()
         try:
@@ -92,7 +93,10 @@ def run(name: str, path: str, covariates: list[str]) -> None:
         except ModuleNotFoundError:
             sys.exit(MISSING)
         seconds.append(time.perf_counter() - begun)
-    print(json.dumps({"seconds": statistics.median(seconds), "answer": answer}))  # noqa: T201
+    # Of both cores together: what others do on the machine at the time does not count.
+    processor = (time.process_time() - processor) / len(seconds)
+    found = {"seconds": statistics.median(seconds), "processor": processor, "answer": answer}
+    print(json.dumps(found))  # noqa: T201
 
 
 def measured(python: str, name: str, path: Path, covariates: list[str]) -> dict | None:
@@ -130,7 +134,7 @@ def compare(path: Path, covariates: list[str], options: argparse.Namespace) -> N
     assert own is not None  # noqa: S101
     title = "doubly robust, one covariate" if covariates else "no covariates"
     print(f"{options.units:,} units x {options.periods} periods, {title}")  # noqa: T201
-    print(f"  ours       {own['seconds']:8.2f} s")  # noqa: T201
+    print(f"  ours       {own['seconds']:8.2f} s, processor {own['processor']:.2f} s")  # noqa: T201
     for name in list(CONTENDERS)[1:]:
         found = measured(options.other, name, path, covariates)
         if found is None:
@@ -140,7 +144,7 @@ def compare(path: Path, covariates: list[str], options: argparse.Namespace) -> N
         print(f"  {name:10} {found['seconds']:8.2f} s  {ratio:6.1f} x ours")  # noqa: T201
         if abs(found["answer"] - own["answer"]) > 1e-6 * abs(own["answer"]):
             sys.exit(f"{name} answers {found['answer']}, ours {own['answer']}")
-    if (options.units, options.periods) == (5000, 40) and own["seconds"] > LONGEST_OURS:
+    if (options.units, options.periods) == (5000, 40) and own["processor"] > LONGEST_OURS:
         sys.exit(f"ours took more than {LONGEST_OURS:g} s")
 
 
