@@ -217,6 +217,16 @@ def test_each_trial_of_a_sequence_takes_the_newly_enrolled_against_the_not_yet_e
     assert trial.clustered
 
 
+def test_a_day_on_which_nobody_has_just_enrolled_makes_no_trial():
+    data = SIX.assign(enrolled=[20, None, -30, 5, 40, 9])
+    trial = sequential_trials(data, every=30, last=60, exposed_at="enrolled")
+    assert trial.rows["trial"].unique().tolist() == [30]
+    assert "each of 1 trial" in trial.time_zero
+    none = SIX.assign(enrolled=[None] * 6)
+    with pytest.raises(DataError, match="nobody who is eligible is in arm 1"):
+        sequential_trials(none, every=30, last=60, exposed_at="enrolled")
+
+
 def test_later_enrolment_ends_follow_up_the_day_before_where_it_is_censored():
     trial = sequential_trials(SIX, every=30, last=0, exposed_at="enrolled", later="censored")
     rows = trial.rows.set_index("patient")

@@ -268,6 +268,7 @@ def emulate_trial(
     rows, at = table[kept].reset_index(drop=True), at[kept]
     assigned = (at <= 0) if given is None else given[kept] == 1
     rows = _with_arm(rows, assigned, np.flatnonzero(kept), time, event, exposed_at)
+    _refuse_empty_arm(rows)
     protocol = _protocol(
         eligible, "day 0, the first day on which a patient could have been enrolled",
         "enrolled on day 0", "not enrolled on day 0, enrolment later being free", new_users,
@@ -323,6 +324,7 @@ def landmark_trial(
     rows, at = table[followed].reset_index(drop=True), at[followed]
     rows = rows.assign(**{time: rows[time] - day})
     rows = _with_arm(rows, at <= day, np.flatnonzero(followed), time, event, exposed_at)
+    _refuse_empty_arm(rows)
     protocol = _protocol(
         [*eligible, f"still followed after day {day}"], f"day {day} after the first day",
         f"enrolled by day {day}", f"not enrolled by day {day}, enrolment later being free",
@@ -363,7 +365,8 @@ def sequential_trials(
         event: Column that is true or 1 for an event, false or 0 for censoring.
 
     Returns:
-        The trials under one another; `trial` is the first day of each, `time` restarts there.
+        The trials under one another, those without both arms left out; `trial` is the first day of
+        each, `time` restarts there.
 
     Raises:
         UsageError: `every`, `last` or `later` cannot be meant.
@@ -395,10 +398,13 @@ def sequential_trials(
         )
         parts.append(_censor_later(part, at[here] - day) if later == "censored" else part)
     rows = pd.concat(parts, ignore_index=True)
+    # A trial in which nobody, or everybody, has just enrolled compares nothing.
+    both = rows.groupby("trial")["arm"].transform("mean").between(0, 1, inclusive="neither")
+    rows = rows[both].reset_index(drop=True)
     rows["trial_squared"] = rows["trial"] ** 2
     _refuse_empty_arm(rows)
     taking = np.isin(np.arange(len(table)), rows["patient"])
-    attrition = _step(attrition, "eligible for one trial at least", kept, taking)
+    attrition = _step(attrition, "eligible for a trial with both arms", kept, taking)
     ends = "enrolment later being free" if later == "ignored" else "followed until enrolling"
     protocol = _protocol(
         [*eligible, "followed and not enrolled before the trial's window"],
@@ -604,10 +610,7 @@ def _with_arm(
     rest = rows.drop(
         columns=[time, event, *(name for name in known if name in rows)], errors="ignore"
     )
-    table = pd.concat([pd.DataFrame(known), rest.reset_index(drop=True)], axis=1)
-    if trial == 0:
-        _refuse_empty_arm(table)
-    return table
+    return pd.concat([pd.DataFrame(known), rest.reset_index(drop=True)], axis=1)
 
 
 def _refuse_empty_arm(rows: pd.DataFrame) -> None:
