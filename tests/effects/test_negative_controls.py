@@ -13,7 +13,7 @@ from loyalty_research.effects.negative_controls import (
     calibrate_with_negative_controls,
     fit_systematic_error,
 )
-from loyalty_research.errors import DataError, DesignError, UsageError
+from loyalty_research.errors import DataError, UsageError
 
 CONTROLS = [f"control {k}" for k in range(6)]
 TABLE = pd.DataFrame(
@@ -105,7 +105,7 @@ def test_few_controls_are_warned_of_and_enough_are_not():
 
 def test_too_few_controls_are_refused():
     words = "4 negative controls, .*; find at least 5, better 30, or show the e_value instead"
-    with pytest.raises(DesignError, match=words):
+    with pytest.raises(DataError, match=words):
         calibrate_with_negative_controls(TABLE, controls=CONTROLS[:4])
 
 

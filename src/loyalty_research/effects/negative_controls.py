@@ -19,7 +19,7 @@ from loyalty_research.effects.checks import Check, checks_table
 from loyalty_research.effects.effect import Effect, Facts
 from loyalty_research.effects.estimates import estimate_row, estimates_table, ratio_row
 from loyalty_research.effects.wording import RATIOS
-from loyalty_research.errors import DesignError, Fault, UsageError
+from loyalty_research.errors import DataError, Fault, UsageError
 from loyalty_research.retention.rows import take_columns
 
 FEWEST = 5
@@ -73,8 +73,7 @@ def calibrate_with_negative_controls(
 
     Raises:
         UsageError: Controls that are no terms, none left to calibrate, or several scales.
-        DesignError: Fewer than 5 negative controls.
-        DataError: Columns or values missing, terms that occur twice, errors or ratios that are not
+        DataError: Fewer than 5 negative controls; columns or values missing, terms that occur twice, errors or ratios that are not
             above 0; every fault at once.
 
     Examples:
@@ -174,7 +173,7 @@ def _null_rows(table: pd.DataFrame, controls: Sequence[str]) -> np.ndarray:
     if n < FEWEST:
         words = f"{n} negative controls, from which no systematic error can be told"
         repair = f"find at least {FEWEST}, better {ENOUGH}, or show the e_value instead"
-        raise DesignError("negative controls", Fault("estimates", "term", n, words, repair))
+        raise DataError([Fault("estimates", "term", n, words, repair)])
     if null.all():
         raise UsageError("all estimates are negative controls; add the one to be calibrated")
     return null
