@@ -73,8 +73,8 @@ def calibrate_with_negative_controls(
 
     Raises:
         UsageError: Controls that are no terms, none left to calibrate, or several scales.
-        DataError: Fewer than 5 negative controls; columns or values missing, terms that occur twice, errors or ratios that are not
-            above 0; every fault at once.
+        DataError: Fewer than 5 negative controls; columns or values missing, terms that occur
+            twice, errors or ratios that are not above 0; every fault at once.
 
     Examples:
         >>> controls = [f"control {k}" for k in range(6)]
