@@ -114,3 +114,9 @@ def test_a_clinic_of_one_patient_each_is_no_sign_of_clusters():
     guards = open_guards(["clusters"], override=None)
     refuse_unclustered(guards, single, open_arms(single, **NAMES), arm="arm")
     assert guards.checks[0].passed
+
+
+def test_exactly_five_points_are_still_alike():
+    data = pd.DataFrame({"arm": [0] * 20 + [1] * 20, "y": [None] + [1.0] * 39})
+    check = completeness_check(open_arms(data, arm="arm", outcome="y"), outcome="y")
+    assert check.passed

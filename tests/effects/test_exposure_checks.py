@@ -79,6 +79,8 @@ def test_a_wide_gap_is_refused_unless_modelled_or_overridden():
     with pytest.raises(DesignError, match=r"gap above 20 .*covariates=\['diet'\]") as caught:
         check_overlap_of_programmes(data, arm="arm", others="diet")
     assert caught.value.guard == "overlapping programmes"
+    edge = check_overlap_of_programmes(programmes({"diet": (70, 90)}), arm="arm", others="diet")
+    assert edge["statistic"].item() == 0.2
     modelled = check_overlap_of_programmes(data, arm="arm", others="diet", covariates="diet")
     assert modelled["passed"].tolist() == [True]
     why = {"overlapping programmes": "a leaflet, which does nothing"}

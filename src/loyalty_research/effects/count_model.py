@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import digamma, polygamma
 
-from loyalty_research.effects.linear import LinearFit, fit_linear
+from loyalty_research.effects.linear import LinearFit, fit_linear, weighted_products
 
 _STEPS = 100
 _SETTLED = 1e-10
@@ -89,8 +89,8 @@ def fit_counts(
     n, k = x.shape
     covariance = working.covariance
     if cluster is None:
-        score = x * (weight * residual)[:, None]
-        covariance = working.bread @ (score.T @ score) @ working.bread * n / max(n - k, 1)
+        meat = weighted_products(x, (weight * residual) ** 2)
+        covariance = working.bread @ meat @ working.bread * n / max(n - k, 1)
     dispersion = float((weight * residual**2).sum() / max(n - k, 1))
     return CountFit(beta, covariance, mean, dispersion, theta, working, running)
 
@@ -134,7 +134,7 @@ def _climb(
     height, information = _height(y, mean, theta), np.eye(len(beta))
     for _ in range(_STEPS):
         weight = mean / (1 + mean / theta)
-        information = (x * weight[:, None]).T @ x
+        information = weighted_products(x, weight)
         score = x.T @ ((y - mean) * weight / mean)
         # A coefficient that runs away leaves nothing to solve for in its direction.
         step = np.linalg.lstsq(information, score, rcond=1e-13)[0]

@@ -84,7 +84,7 @@ def check_contamination(
     }
     found = {k: float(table.loc[table[arm] == k, patient].isin(crossed[k]).mean()) for k in (0, 1)}
     words = f"{100 * found[0]:.1f} % of the comparison visited a clinic with the programme"
-    passed = found[0] <= most
+    passed = found[0] <= most + 1e-9
     if not passed:
         words += "; keep patients in the arm they were assigned to, and say that it is diluted"
     other = f"{100 * found[1]:.1f} % of the programme's patients visited a clinic without it"
@@ -135,7 +135,7 @@ def check_overlap_of_programmes(
         if (lost := sum(rows.n_missing.values()))
     )
     means = {name: rows.means() for name, rows in arms.items()}
-    gaps = {name: abs(mean[1] - mean[0]) for name, mean in means.items()}
+    gaps = {name: round(abs(mean[1] - mean[0]), 9) for name, mean in means.items()}
     words = {
         name: f"{name}: {100 * mean[1]:.1f} % with and {100 * mean[0]:.1f} % without the programme"
         for name, mean in means.items()
@@ -202,7 +202,7 @@ def check_measurement(
     ratio = rate[1] / rate[0]
     low, high = MEASURED_ALIKE
     words = f"the programme's patients were measured {ratio:.2f} times as often"
-    passed = low <= ratio <= high
+    passed = low - 1e-9 <= ratio <= high + 1e-9
     if not passed:
         words += "; take the measurement nearest to a scheduled day, or show bounds"
     edge = high if ratio > 1 else low

@@ -146,6 +146,27 @@ def fit_linear(
     )  # fmt: skip
 
 
+def weighted_products(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Return x' diag(weight) x, some thousand rows at a time.
+
+    Args:
+        x: One row a row of data.
+        weight: One number a row.
+
+    Returns:
+        Sums of products of the columns.
+
+    Examples:
+        >>> weighted_products(np.array([[1.0], [2.0]]), np.array([3.0, 1.0])).tolist()
+        [[7.0]]
+    """
+    total = np.zeros((x.shape[1], x.shape[1]))
+    for i in range(0, len(x), _ROWS):
+        part = x[i : i + _ROWS]
+        total += (part * weight[i : i + _ROWS, None]).T @ part
+    return total
+
+
 def triangle_of(x: np.ndarray) -> np.ndarray:
     """Return R of x = QR, some thousand rows at a time so that they stay near the processor.
 
@@ -170,8 +191,7 @@ def _by_row(z: np.ndarray, residuals: np.ndarray) -> np.ndarray:
     free = 1 - np.einsum("ij,ij->i", z, z)
     full = free < _FULL
     scaled = np.where(full, 0.0, residuals**2 / np.where(full, 1.0, free))
-    parts = range(0, len(z), _ROWS)
-    return sum((z[i : i + _ROWS] * scaled[i : i + _ROWS, None]).T @ z[i : i + _ROWS] for i in parts)
+    return weighted_products(z, scaled)
 
 
 def _by_cluster(
@@ -185,11 +205,20 @@ def _by_cluster(
     for i in range(k):
         for j in range(i, k):
             gram[:, i, j] = gram[:, j, i] = np.add.reduceat(z[:, i] * z[:, j], starts)
-    score = np.add.reduceat(z * residuals[:, None], starts, axis=0)
-    values, vectors = np.linalg.eigh(gram)
-    free = 1 - values
-    # The generalised inverse: what a cluster determines by itself leaves no residual.
-    power = np.where(free < _FULL, 0.0, np.maximum(free, _FULL) ** -0.5)
-    adjust = np.einsum("gik,gk,gjk->gij", vectors, power, vectors)
+    score = np.stack([np.add.reduceat(part * residuals, starts) for part in z.T], axis=1)
+    adjust = np.empty_like(gram)
+    for i in range(0, len(gram), _ROWS):
+        adjust[i : i + _ROWS] = _root_of_free(gram[i : i + _ROWS])
     adjusted = np.einsum("gij,gj->gi", adjust, score)
     return adjusted.T @ adjusted, (adjust, gram), len(starts)
+
+
+def _root_of_free(gram: np.ndarray) -> np.ndarray:
+    """Return (I - G)^(-1/2) of each cluster, 0 where the cluster determines a direction by itself.
+
+    This is the generalised inverse: what a cluster determines leaves no residual.
+    """
+    values, vectors = np.linalg.eigh(gram)
+    free = 1 - values
+    power = np.where(free < _FULL, 0.0, np.maximum(free, _FULL) ** -0.5)
+    return np.asarray((vectors * power[:, None, :]) @ vectors.transpose(0, 2, 1))
