@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.polynomial.hermite_e import hermegauss
+from scipy.optimize import brentq
 from scipy.special import expit, logit
 
 from loyalty_research.data.arguments import check_choice, check_whole
@@ -79,7 +80,7 @@ def randomised(random: np.random.Generator, *, n: int = 300) -> World:
         n: Patients.
 
     Returns:
-        `arm, x, came`, and the truth as a risk difference and a risk ratio.
+        `arm, x, came`, and the truth as a risk difference, a risk ratio and its log.
 
     Examples:
         >>> data, truth = randomised(np.random.default_rng(1), n=10)
@@ -92,7 +93,11 @@ def randomised(random: np.random.Generator, *, n: int = 300) -> World:
     arm, x = random.permutation(np.arange(n) % 2), random.normal(size=n)
     came = random.random(n) < expit(start + 0.9 * x + 0.45 * arm)
     data = pd.DataFrame({"arm": arm, "x": x, "came": came.astype(int)})
-    return data, {"risk_difference": risk[1] - risk[0], "risk_ratio": risk[1] / risk[0]}
+    return data, {
+        "risk_difference": risk[1] - risk[0],
+        "risk_ratio": risk[1] / risk[0],
+        "log_risk_ratio": float(np.log(risk[1] / risk[0])),
+    }
 
 
 def clusters(
@@ -137,13 +142,14 @@ def counts(random: np.random.Generator, *, n: int = 400) -> World:
         `arm, years, visits`; the ratio of rates is 1.25, the overdispersion 1.
 
     Examples:
-        >>> counts(np.random.default_rng(1))[1]
-        {'rate_ratio': 1.25}
+        >>> counts(np.random.default_rng(1))[1]["rate_ratio"]
+        1.25
     """
     arm, years = random.permutation(np.arange(n) % 2), random.uniform(0.5, 2, n)
     mean = 3 * years * np.where(arm == 1, 1.25, 1)
     visits = random.poisson(mean * random.gamma(1, 1, n))
-    return pd.DataFrame({"arm": arm, "years": years, "visits": visits}), {"rate_ratio": 1.25}
+    data = pd.DataFrame({"arm": arm, "years": years, "visits": visits})
+    return data, {"rate_ratio": 1.25, "log_rate_ratio": float(np.log(1.25))}
 
 
 def high_readings(random: np.random.Generator, *, n: int = 400) -> World:
@@ -344,7 +350,9 @@ def survival(random: np.random.Generator, *, n: int = 600, confounding: float = 
 
     Returns:
         `arm, x, time, event` in days of a year of 365; the conditional hazard ratio is exp(-0.4).
-        Truths at 2 years: differences of the share still there and of the restricted mean.
+        Truths at 2 years: differences of the share still there and of the restricted mean; and
+        the marginal log hazard ratio, which Cox's model of the arm alone finds in a trial followed
+        so long.
 
     Examples:
         >>> truth = survival(np.random.default_rng(1))[1]
@@ -366,9 +374,32 @@ def survival(random: np.random.Generator, *, n: int = 600, confounding: float = 
     gap = stay[1] - stay[0]
     return data, {
         "log_hazard_ratio_given_x": effect,
+        "log_hazard_ratio_marginal": _marginal_log_ratio(rate, slope, effect),
         "retention_difference_730": float(gap[730]),
         "restricted_mean_difference_730": float(gap[:730].sum()),
     }
+
+
+def _marginal_log_ratio(rate: float, slope: float, effect: float) -> float:
+    """Return where the score of Cox's model of the arm alone is 0 in the population of a trial.
+
+    Survival is averaged over x; marginal hazards are not proportional, so that the ratio weighs
+    them by who is still seen: all up to day 730, then fewer in a straight line down to day 1460.
+    """
+    points, weights = normal_nodes()
+    years = np.linspace(0, 4, 4001)
+    risk = rate * np.exp(slope * points)
+    stay = np.stack([
+        np.exp(-np.outer(years, risk * np.exp(effect * k))) @ weights for k in (0, 1)
+    ])  # fmt: skip
+    left, middle = -np.diff(stay), (stay[:, 1:] + stay[:, :-1]) / 2
+    seen = np.clip(2 - (years[1:] + years[:-1]) / 4, 0, 1)
+
+    def score(ratio: float) -> float:
+        share = middle[1] * np.exp(ratio) / (middle[0] + middle[1] * np.exp(ratio))
+        return float(seen @ (left[1] - share * left.sum(axis=0)))
+
+    return float(brentq(score, -3, 3))
 
 
 def immortal_time(random: np.random.Generator, *, n: int = 1500) -> World:
@@ -431,18 +462,25 @@ def missing_not_at_random(random: np.random.Generator, *, n: int = 800) -> World
         n: Patients.
 
     Returns:
-        `arm, x, score`; no method recovers the mean difference of 0.5 from these data, only bounds
-        hold it.
+        `arm, x, score`; no method recovers the mean difference of 0.5 from these data alone, only
+        bounds hold it. `lost_less_followed` is by how much the lost of the comparison differ from
+        its followed in the mean.
 
     Examples:
-        >>> missing_not_at_random(np.random.default_rng(1))[1]
-        {'mean_difference': 0.5}
+        >>> missing_not_at_random(np.random.default_rng(1))[1]["mean_difference"]
+        0.5
     """
     arm, x = random.permutation(np.arange(n) % 2), random.normal(size=n)
     score = 0.5 * arm + x + random.normal(size=n)
     known = random.random(n) < expit(1.0 + 0.8 * score * (1 - arm))
     data = {"arm": arm, "x": x, "score": np.where(known, score, np.nan)}
-    return pd.DataFrame(data), {"mean_difference": 0.5}
+    points, weights = normal_nodes()
+    spread = points * np.sqrt(2)
+    chance = weights * expit(1.0 + 0.8 * spread)
+    followed, share = float(chance @ spread), float(chance.sum())
+    # Over all the mean is 0, which followed and lost make up together.
+    gap = -followed / (1 - share) - followed / share
+    return pd.DataFrame(data), {"mean_difference": 0.5, "lost_less_followed": gap}
 
 
 def negative_controls(random: np.random.Generator, *, n: int = 40) -> World:
@@ -488,18 +526,20 @@ def admissions(random: np.random.Generator, *, n: int = 600) -> World:
     death = random.exponential(2500 / frailty)
     end = np.ceil(np.minimum(death, 730)).astype(int)
     number = random.poisson(1.5 / 365 * end * frailty * np.where(arm == 1, 0.75, 1))
-    rows = []
-    for k in range(n):
-        days = np.unique(np.ceil(random.uniform(0, end[k], number[k])).astype(int))
-        stops = np.append(days[days < end[k]], end[k])
-        starts = np.append(0, stops[:-1])
-        last = stops == end[k]
-        rows.append(np.column_stack([
-            np.full(len(stops), k), np.full(len(stops), arm[k]), starts, stops,
-            np.isin(stops, days), last & (death[k] <= 730),
-        ]))  # fmt: skip
-    names = ["patient_id", "arm", "start", "stop", "event", "died"]
-    data = pd.DataFrame(np.concatenate(rows), columns=names).astype(int)
+    # A piece ends with each day of an admission, of which two on one day are one, and at the end.
+    patient = np.repeat(np.arange(n), number)
+    days = np.ceil(random.uniform(0, end[patient])).astype(int)
+    pieces = pd.DataFrame({
+        "patient_id": np.append(patient, np.arange(n)), "stop": np.append(days, end),
+        "event": np.repeat([1, 0], [len(days), n]),
+    }).groupby(["patient_id", "stop"], as_index=False)["event"].max()  # fmt: skip
+    patient, stop = pieces["patient_id"].to_numpy(), pieces["stop"].to_numpy()
+    data = pd.DataFrame({
+        "patient_id": patient, "arm": arm[patient],
+        "start": pieces.groupby("patient_id")["stop"].shift(fill_value=0), "stop": stop,
+        "event": pieces["event"],
+        "died": ((stop == end[patient]) & (death[patient] <= 730)).astype(int),
+    })  # fmt: skip
     return data, {"log_rate_ratio": float(np.log(0.75))}
 
 
