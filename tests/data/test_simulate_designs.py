@@ -168,6 +168,15 @@ def test_the_staggered_truth_is_the_mean_over_treated_cells():
     assert simulate_design("staggered", seed=1).truth["simple"] == pytest.approx(by_hand)
 
 
+def test_starts_are_drawn_alike_and_gain_as_stated():
+    world = simulate_design("staggered", seed=1, n_clinics=4000)
+    first = world.data.groupby("clinic")["first_treated"].first()
+    assert first.value_counts(dropna=False).between(900, 1100).all()
+    last = world.data[world.data["period"] == 16].groupby(world.data["first_treated"].fillna(99))
+    gain = last["score"].mean() - last["score"].mean()[99]
+    assert gain[[5, 9, 13]].tolist() == pytest.approx([1.6 + 1.65, 1 + 1.05, 0.5 + 0.45], abs=0.15)
+
+
 def test_series_drop_by_what_is_stated():
     drops = []
     for seed in range(400):

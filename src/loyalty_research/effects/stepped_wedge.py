@@ -72,8 +72,8 @@ def stepped_wedge_effect(
     Each period has its own level. Clinics differ by a level of their own, which may change from
     period to period (nested exchangeable correlation), by restricted maximum likelihood. The effect
     is free at each time since crossing, because one that grows makes a model with a constant effect
-    wrong by far: with growth by half a period its bias is half of the effect, and 95 % intervals
-    hold the truth in 57 % of studies.
+    wrong by far: where it grows by half of itself a period, 95 % intervals of such a model held the
+    truth in 69 % of 400 simulated studies, and missed 0.18 of 0.45.
 
     Args:
         data: One row a patient, or one row a clinic and period with its mean. Any frame.
@@ -351,7 +351,7 @@ def _constant_check(wedge: _Wedge, *, exposure_time: bool) -> Check:
     words = f"the effect changes by {estimate:.3g} a period since crossing (p {row['p_value']:.2g})"
     if exposure_time:
         return Check(name, None, words, row["p_value"])
-    told = "one constant effect is assumed, which a growing one biases by up to half of itself; "
+    told = "one constant effect is assumed, which a growing one biases; "
     if row["p_value"] < _CHANGES:
         told += f"{words}: use exposure_time=True"
         return Check(name, False, told, row["p_value"], _CHANGES, gating=True)
