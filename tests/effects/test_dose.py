@@ -27,6 +27,9 @@ def test_a_slope_by_hand(assert_columns):
     # Residuals -.1, .3, -.3, .1 and leverages .7, .3, .3, .7: HC2 by hand.
     meat = 2 * 1.5**2 * 0.1**2 / 0.3 + 2 * 0.5**2 * 0.3**2 / 0.7
     assert effect.headline["std_error"] == pytest.approx(meat**0.5 / 5)
+    assert effect.sentence().startswith(
+        "Dose response in score, 1 more of calls against as it is: 0.60 points"
+    )
     assert dose_response(FOUR, **NAMES, step=2).headline["estimate"] == pytest.approx(1.2)
 
 

@@ -40,6 +40,7 @@ def test_ratio_and_difference_of_rates_by_hand(assert_columns):
     assert difference["std_error"] == pytest.approx(4 / 6)
     assert difference["scale"] == "visits per years"
     assert effect.facts.levels == pytest.approx({0: 2, 1: 4})
+    assert "levels 4 and 2 visits per years; 4 patients" in effect.sentence()
     # Pearson's statistic (1 / 4 + 1 / 8) / 2.
     check = effect.checks.set_index("check").loc["dispersion"]
     assert (check["statistic"], check["passed"]) == (pytest.approx(3 / 16), True)

@@ -114,7 +114,7 @@ mistake here, say why by override={'dose from later behaviour': ...}
         f"{len(table):,} patients",
         measure="dose response", outcome=outcome, variance=fit.kind, n=len(table),
         unit=unit, better=better, causal=bool(randomised), n_clusters=fit.n_clusters,
-        arms=(f"{step:g} less of {dose}", f"{step:g} more"), n_missing={1: lost},
+        arms=("as it is", f"{step:g} more of {dose}"), n_missing={1: lost},
         overrides=dict(guards.used),
     )  # fmt: skip
     if fit.n_clusters is not None:

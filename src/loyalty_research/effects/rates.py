@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -110,10 +111,11 @@ def rate_ratio(
     opened.checks += cluster_check(opened, fit.contrast(_second(x))[2])
     opened.checks.append(_dispersion_check(fit))
     beside, seed = _beside(opened, asked, per)
+    asked = dataclasses.replace(asked, unit=unit)
     return make_effect(
         asked, opened, table + beside, measure=_RATIO,
         estimand=f"ratio of {unit}, {among(asked, opened)}", variance=str(table[0]["method"]),
-        levels=levels, n_events=int(rows.outcome.sum()), seed=seed, more={"levels_are": unit},
+        levels=levels, n_events=int(rows.outcome.sum()), seed=seed,
     )  # fmt: skip
 
 
