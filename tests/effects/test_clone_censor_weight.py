@@ -140,3 +140,6 @@ def test_frailty_that_nothing_measures_leaves_a_programme_without_effect_as_it_i
         data, exposed_at="enrolment_day", grace=90, day=365, covariates=["z"], seed=1, n_boot=50
     )
     assert effect.headline["conf_low"] < 0 < effect.headline["conf_high"]
+    # Three patients join on day 0, of whom a sample may hold none: no model of its own for them.
+    assert not effect.withheld
+    assert effect.checks.set_index("check").loc["bootstrap", "statistic"] == 0

@@ -33,6 +33,9 @@ from loyalty_research.retention.cox_likelihood import maximise, prepare
 from loyalty_research.retention.design_matrix import SeparationError, build_design, needed_columns
 
 COMPARISONS = ("never", "not_within_grace")
+_ENOUGH = 10
+"""Patients for each coefficient who must join on day 0 for it to have a model of its own (Peduzzi
+et al., Journal of Clinical Epidemiology 1996;49:1373); else day 0 is a day like the others."""
 _BLOCK = 4_000_000
 """Cells of patterns by days that are held at once."""
 
@@ -60,8 +63,9 @@ def clone_censor_weight(
     both arms. Of strategy 1 the copies of those who had not joined by its end are censored there,
     and those who had weigh one over the probability of having joined, given the covariates, among
     all who stayed so long. Of strategy 0 a copy is censored on the day of joining and weighs, on
-    each day, one over the probability of not having joined by then: a logistic model for day 0,
-    Cox's for later days. Errors are those of a bootstrap over patients with all weights anew.
+    each day, one over the probability of not having joined by then: a logistic model for day 0
+    where many join on it, Cox's for the other days. Errors are those of a bootstrap over patients
+    with all weights anew.
 
     Args:
         data: One row a patient, time counted from the first day on which joining was possible.
@@ -154,6 +158,7 @@ class _Copies:
         grace: Last day to join for strategy 1.
         last: The last day asked for.
         limit: Last day on which joining departs from strategy 0.
+        apart: Whether so many join on day 0 that it has a model of its own.
     """
 
     time: np.ndarray
@@ -166,6 +171,7 @@ class _Copies:
     grace: int
     last: int
     limit: int
+    apart: bool
 
     @property
     def n(self) -> int:
@@ -201,7 +207,17 @@ def _open(
         words = f"nobody joined by day {grace}"
         raise_faults([Fault("data", exposed_at, 0, words, "give a longer grace period")])
     copies = _Copies(
-        clock, happened, joined, x, list(design.terms), kind.ravel(), patterns, grace, last, limit
+        clock,
+        happened,
+        joined,
+        x,
+        list(design.terms),
+        kind.ravel(),
+        patterns,
+        grace,
+        last,
+        limit,
+        int((joined <= 0).sum()) >= _ENOUGH * x.shape[1],
     )
     aligned = "until the grace period ends those who have not joined are in both arms"
     first = [Check("assignment", None, "patients chose; weighed for what was measured"),
@@ -250,7 +266,9 @@ def _joining(copies: _Copies, drawn: np.ndarray) -> tuple[np.ndarray, np.ndarray
 def _abstaining(copies: _Copies, drawn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the curve of not joining, and each patient's weight on the last day."""
     days = copies.last + 1
-    at_once = _probability(copies, (copies.joined <= 0).astype(float), drawn)
+    at_once = np.zeros(copies.n)
+    if copies.apart:
+        at_once = _probability(copies, (copies.joined <= 0).astype(float), drawn)
     inverse = 1 / (1 - at_once)
     risk, hazard = _later_joining(copies, drawn)
     leaves = np.where(copies.joined <= copies.limit, copies.joined - 1, copies.time)
@@ -276,17 +294,19 @@ def _abstaining(copies: _Copies, drawn: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 
 def _later_joining(copies: _Copies, drawn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return each patient's relative hazard of joining after day 0, and its cumulative baseline."""
+    """Return each patient's relative hazard of joining, and its cumulative baseline."""
     days = copies.last + 1
     none = np.zeros(copies.n), np.zeros(days)
-    here = (drawn > 0) & (copies.joined > 0) & (copies.time > 0)
+    here = drawn > 0
+    if copies.apart:
+        here &= (copies.joined > 0) & (copies.time > 0)
     end = np.minimum(np.minimum(copies.joined, copies.time), copies.limit)
     joins = here & (copies.joined <= copies.limit)
     if not joins.any():
         return none
     clock = end[here].astype(np.int64)
     rows = prepare(
-        copies.x[here, 1:], time=clock, event=joins[here], freq=drawn[here].astype(np.int64),
+        copies.x[here, 1:], time=clock + 1, event=joins[here], freq=drawn[here].astype(np.int64),
         ties="breslow",
     )  # fmt: skip
     fit = maximise(rows)
