@@ -45,7 +45,7 @@ def prove(names: list[str], *, n_runs: int, jobs: int, folder: Path) -> None:
     todo = [
         (name, first, last)
         for name in names
-        for first, last in chunks(n_runs)
+        for first, last in chunks(BY_NAME[name].n_runs(n_runs))
         if not set(range(first, last)) <= there[name]
     ]
     with Progress() as progress, ProcessPoolExecutor(jobs) as pool:
@@ -68,8 +68,10 @@ def main() -> None:
     chosen.folder.mkdir(parents=True, exist_ok=True)
     names = [name for name in BY_NAME if chosen.only in name]
     prove(names, n_runs=chosen.runs, jobs=chosen.jobs, folder=chosen.folder)
-    runs = {name: read_runs(chosen.folder, name).query("run < @chosen.runs") for name in BY_NAME}
-    if all(len(one) >= chosen.runs for one in runs.values()):
+    wanted = {name: case.n_runs(chosen.runs) for name, case in BY_NAME.items()}
+    runs = {name: read_runs(chosen.folder, name) for name in BY_NAME}
+    runs = {name: one[one["run"] < wanted[name]] for name, one in runs.items() if len(one)}
+    if all(len(runs.get(name, [])) >= n for name, n in wanted.items()):
         STORED.parent.mkdir(parents=True, exist_ok=True)
         proof_table(CASES, runs).to_csv(STORED, index=False, float_format="%.6g")
         print(f"stored in {STORED.relative_to(ROOT)}")  # noqa: T201 - what a command says

@@ -93,6 +93,21 @@ def test_the_table_holds_the_cases_that_were_run_in_their_order():
     assert other.name == "clusters_n_clusters_6_welch"
 
 
+def test_bounds_may_hold_the_truth_more_often_and_not_more_seldom():
+    often, seldom = (runs_of([inside] * 200, half=1, error=math.nan) for inside in (0, 2))
+    bounds = Case("null_subgroups", "bounds", "mean_difference", answer, {"n": 200}, bounds=True)
+    assert summarise_runs(bounds, often)["coverage"] == 1.0
+    assert summarise_runs(bounds, often)["verdict"] == "holds"
+    assert "covers too often" in summarise_runs(SUBGROUPS, often)["verdict"]
+    assert "covers too seldom" in summarise_runs(bounds, seldom)["verdict"]
+
+
+def test_a_slow_case_has_no_more_runs_than_are_enough_for_it():
+    slow = Case("null_subgroups", "slow", "mean_difference", answer, runs=400)
+    assert [slow.n_runs(asked) for asked in (100, 1000)] == [100, 400]
+    assert SUBGROUPS.n_runs(1000) == 1000
+
+
 def test_a_method_that_ignores_clusters_is_found_out():
     naive = Case("clusters", "as if independent", "mean_difference", answer, {"n_clusters": 6})
     found = summarise_runs(naive, run_case(naive, first=0, last=120))
