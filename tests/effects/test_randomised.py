@@ -345,6 +345,8 @@ def test_what_cannot_be_estimated_is_refused(changed, more, match):
         ({"conf_level": 95}, "conf_level=95 must be a number between 0 and 1"),
         ({"override": {"balance": "a reason of some length"}}, "'balance' is no guard"),
         ({"covariates": []}, "covariates is empty"),
+        ({"covariates": ["came"]}, "covariates names came, which is the outcome"),
+        ({"covariates": "C(arm)"}, "covariates names arm, which is the arm"),
     ],
 )
 def test_arguments_that_cannot_be_meant_are_refused(more, match):

@@ -21,6 +21,7 @@ from loyalty_research.effects.effect import Effect, Facts
 from loyalty_research.effects.estimates import estimates_table
 from loyalty_research.effects.guards import Guards, open_guards
 from loyalty_research.errors import Fault, UsageError
+from loyalty_research.retention.design_matrix import needed_columns
 from loyalty_research.retention.rows import group_codes
 
 BETTER = ("", "higher", "lower")
@@ -137,7 +138,8 @@ def check_asked(asked: Asked) -> None:
         asked: The arguments.
 
     Raises:
-        UsageError: `better`, `conf_level`, `randomised` or `arms` is none of what is understood.
+        UsageError: `better`, `conf_level`, `randomised` or `arms` is none of what is understood; a
+            covariate is the arm or the outcome.
 
     Examples:
         >>> check_asked(Asked("arm", "came", better="more"))
@@ -150,6 +152,10 @@ is good for patients
     if asked.better not in BETTER:
         words = "must be 'higher' or 'lower', whichever is good for patients"
         raise UsageError(f"better={asked.better!r} {words}")
+    named = [] if asked.covariates is None else needed_columns(asked.covariates)
+    for role, column in (("arm", asked.arm), ("outcome", asked.outcome)):
+        if column in named:
+            raise UsageError(f"covariates names {column}, which is the {role}; leave it out")
     if not isinstance(asked.randomised, bool | np.bool_):
         raise UsageError("randomised must be True or False: did chance decide who is in which arm?")
     if len(asked.arms) != 2 or isinstance(asked.arms, str):
