@@ -19,6 +19,7 @@ from loyalty_research.effects.exposure_checks import (
 from loyalty_research.effects.g_computation import g_computation
 from loyalty_research.effects.imputation import pool_estimates, pool_imputations
 from loyalty_research.effects.interrupted_time_series import interrupted_time_series, placebo_starts
+from loyalty_research.effects.intracluster import intracluster_correlation
 from loyalty_research.effects.loss import (
     CensoringWeights,
     censoring_weights,
@@ -173,6 +174,7 @@ __all__ = [  # noqa: RUF022 - the order of the flow
     "power_survival",
     "detectable_hazard_ratio",
     "share_with_event",
+    "intracluster_correlation",
     "cluster_design_effect",
     "roll_out_schedule",
     "roll_out_power",
