@@ -7,7 +7,6 @@ from typing import Any
 
 import pandas as pd
 
-from loyalty_research.display.disclosure import BASE, THRESHOLD
 from loyalty_research.display.published_steps import publish_estimates
 from loyalty_research.display.tables_results import level_of, ratio_digits, term_label
 from loyalty_research.display.tidy import require_audience
@@ -23,6 +22,7 @@ from loyalty_research.display.words import (
     is_missing,
 )
 from loyalty_research.effects.effect import Effect
+from loyalty_research.effects.published import few_without
 from loyalty_research.effects.wording import RATIOS, SHARES
 
 _LIMITS = ("estimate", "conf_low", "conf_high")
@@ -167,7 +167,7 @@ def published_effect(effect: Effect, *, audience: str) -> pd.DataFrame:
     if require_audience(audience) == "internal":
         return effect.estimates
     shown = publish_estimates(effect.estimates, audience=audience)
-    few = _few_without(effect)
+    few = few_without(effect)
     if effect.withheld or few:
         empty = [*_LIMITS, "std_error", "p_value"]
         shown = shown.assign(**dict.fromkeys(empty, float("nan")))
@@ -235,7 +235,7 @@ def format_effect(row: Any) -> str:
 
 def _decimals(values: list[float]) -> int:
     width = abs(values[2] - values[1]) if not any(map(is_missing, values)) else abs(values[0])
-    return 0 if width >= 100 else 1 if width >= 1 else 2 if width >= 0.1 else 3
+    return 0 if width >= 100 else 1 if width >= 2 else 2 if width >= 0.05 else 3
 
 
 def _levels(numbers: pd.DataFrame, column: str, gone: list[str]) -> list[str]:
@@ -247,7 +247,9 @@ def _levels(numbers: pd.DataFrame, column: str, gone: list[str]) -> list[str]:
             cells.append(nothing if hidden else MISSING)
         else:
             is_share = scale in SHARES or scale == "risk ratio"
-            cells.append(format_percent(value) if is_share else format_number(value))
+            digits = 0 if abs(value) >= 1000 else 1 if abs(value) >= 10 else 2
+            number = format_number(value, digits=digits)
+            cells.append(format_percent(value) if is_share else number)
     return cells
 
 
@@ -262,19 +264,3 @@ def _gone(effect: Effect, audience: str) -> str:
     if audience == "internal":
         return MISSING
     return _WITHHELD if effect.withheld else SUPPRESSED
-
-
-def _few_without(effect: Effect) -> bool:
-    """Say whether a level of a share stands on so few patients that it could name them.
-
-    A share with its denominator gives back how many had the event, and how many had not.
-    """
-    levels, n = effect.facts.levels, effect.facts.n
-    if effect.facts.n_events is None or set(levels) != {0, 1}:
-        return n <= THRESHOLD + BASE
-    if max(levels.values()) > 1 or min(levels.values()) < 0:
-        return False
-    return any(
-        0 < round(min(share, 1 - share) * effect.facts.sizes.get(arm, n / 2)) <= THRESHOLD
-        for arm, share in levels.items()
-    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -38,9 +39,9 @@ def effect_sentence(effect: Effect, *, audience: str) -> str:
     if effect.withheld and audience == "publish":
         return f"{what}: withheld, because a check failed ({', '.join(effect.failed)})."
     # Some results are no number: a design may say its headline in its own words.
-    said = facts.more.get("in_words") or _estimate(head, facts.unit)
+    said = facts.more.get("in_words") or estimate_words(head, facts.unit)
     start = f"{what}, {facts.arms[1]} against {facts.arms[0]}: {said}"
-    parts = [start, _levels(effect), _size(effect)]
+    parts = [start, levels_words(effect), _size(effect)]
     sentence = "; ".join(part for part in parts if part) + "."
     if not facts.causal:
         sentence += " This is an association, not an effect."
@@ -81,7 +82,21 @@ def effect_html(effect: Effect) -> str:
     )
 
 
-def _estimate(head: dict[str, Any], unit: str) -> str:
+def estimate_words(head: Mapping[str, Any], unit: str = "") -> str:
+    """Return one estimate with its interval in words.
+
+    Args:
+        head: A row of estimates, by column.
+        unit: Unit of the outcome; empty where it has none.
+
+    Returns:
+        The words, with as many decimals as the interval is wide.
+
+    Examples:
+        >>> row = {"estimate": 0.108, "conf_low": 0.084, "conf_high": 0.132, "conf_level": 0.95}
+        >>> estimate_words(row | {"scale": "risk difference"})
+        '10.8 percentage points (95 % interval 8.4 to 13.2)'
+    """
     scale = str(head["scale"])
     if scale in SHARES:
         numbers = [100 * float(head[name]) for name in ("estimate", "conf_low", "conf_high")]
@@ -108,7 +123,21 @@ def _alike(numbers: list[float]) -> list[str]:
     return [f"{number:.{digits}f}" for number in numbers]
 
 
-def _levels(effect: Effect) -> str:
+def levels_words(effect: Effect) -> str:
+    """Return the outcome's level in both arms in words, or nothing where they are not known.
+
+    Args:
+        effect: The effect.
+
+    Returns:
+        The words, the programme's level first.
+
+    Examples:
+        >>> from loyalty_research.effects import mean_difference
+        >>> data = pd.DataFrame({"arm": [0, 0, 1, 1], "score": [1.0, 2.0, 4.0, 5.0]})
+        >>> levels_words(mean_difference(data, arm="arm", outcome="score"))
+        'levels 4.5 and 1.5'
+    """
     facts = effect.facts
     if set(facts.levels) != {0, 1}:
         return ""
