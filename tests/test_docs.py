@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from loyalty_research import effects, retention
+from loyalty_research import effects, outcomes, retention
 from loyalty_research.data.settings import parse_settings
+from loyalty_research.data.stated_truth import stated_truth
 from loyalty_research.reports.batch import read_plan
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -72,6 +73,41 @@ def test_the_way_from_enrolments_to_pieces_of_follow_up_runs_and_says_what_the_p
     assert f"{math.exp(effect):.2f}" == "0.70"
 
 
+def test_the_way_to_an_effect_runs_and_says_what_the_page_says(capsys):
+    [text] = blocks("docs/effects.md", "python")
+    names = {}
+    exec(text.replace('"FOLDER"', repr(str(ROOT / "data/example"))), names)  # noqa: S102
+    page = (ROOT / "docs/effects.md").read_text(encoding="utf-8")
+    [refusal] = re.findall(r"`(ever is 1 of .*? could not have left)`", page)
+    assert refusal in capsys.readouterr().out
+    crude, effect, balance = names["crude"], names["effect"], names["balance"]
+    assert f"`{crude.failed}`" in page
+    assert f"`{crude.sentence(audience='publish')}`" in page
+    assert f"{100 * crude.headline['estimate']:.1f} points" in page
+    assert f"`{effect.sentence()}`" in page
+    assert not effect.withheld
+    assert f"risk ratios of {effect.facts.more['e_value']:.1f} each" in page
+    before, after = (balance[f"smd_{when}"].abs().max() for when in ("unweighted", "weighted"))
+    assert f"by up to {before:.2f} standard deviations" in page
+    assert f"after it by {after:.2f} at most" in page
+    truth = stated_truth(ROOT / "data/example", "retention_difference_365_at_first_visit")
+    assert effect.headline["conf_low"] < truth < effect.headline["conf_high"]
+    assert f"{100 * truth:.1f} points" in page
+
+
+def test_every_guard_is_on_the_page_of_effects():
+    known = set()
+    for path in (ROOT / "src/loyalty_research/effects").glob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        constants = dict(re.findall(r'^(\w+) = "([^"]+)"$', text, re.M))
+        for called in re.findall(r"\.refuse\(\s*(\w+|\"[^\"]+\"),", text):
+            known.add(constants.get(called, called.strip('"')))
+    table = (ROOT / "docs/effects.md").read_text(encoding="utf-8")
+    first = " ".join(row.split("|")[1] for row in table.splitlines() if row.startswith("| `"))
+    assert known - set(re.findall(r"`([^`]+)`", first)) == set()
+    assert len(known) > 10
+
+
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
@@ -93,11 +129,13 @@ def functions_named_on_the_page():
 
 
 def test_every_estimator_is_on_the_page_of_estimators():
-    assert set(retention.__all__) - functions_named_on_the_page() == set()
+    rooms = (retention, outcomes, effects)
+    named = {name for room in rooms for name in room.__all__}
+    assert named - functions_named_on_the_page() == set()
 
 
 def test_every_function_on_the_page_of_estimators_exists():
-    rooms = (retention, effects)
+    rooms = (retention, outcomes, effects)
     found = [
         one for room in rooms for one in pkgutil.iter_modules(room.__path__, f"{room.__name__}.")
     ]
