@@ -57,6 +57,7 @@ from loyalty_research.effects.pre_trends import check_pre_trends
 from loyalty_research.effects.propensity import PropensityWeights, propensity_weights
 from loyalty_research.effects.randomised import mean_difference, risk_difference, risk_ratio
 from loyalty_research.effects.rates import rate_ratio
+from loyalty_research.effects.reporting import check_reporting, reporting_items
 from loyalty_research.effects.retained_cost import cost_per_retained_patient
 from loyalty_research.effects.roll_out import (
     compare_roll_outs,
@@ -186,4 +187,6 @@ __all__ = [  # noqa: RUF022 - the order of the flow
     "net_benefit",
     "acceptability_curve",
     "cost_per_retained_patient",
+    "reporting_items",
+    "check_reporting",
 ]
