@@ -13,6 +13,7 @@ import pytest
 from loyalty_research import effects, outcomes, retention
 from loyalty_research.data.settings import parse_settings
 from loyalty_research.data.stated_truth import stated_truth
+from loyalty_research.effects.proof_cases import CASES
 from loyalty_research.reports.batch import read_plan
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -45,10 +46,17 @@ def test_the_projects_own_plan_is_understood():
 
 
 def test_the_python_of_the_readme_runs():
-    [text] = blocks("README.md", "python")
+    text = "".join(blocks("README.md", "python"))
     names = {}
     exec(text.replace('"FOLDER"', repr(str(ROOT / "data/example"))), names)  # noqa: S102
     assert names["attrition"]["n_after"].iloc[-1] > 5000
+    assert not names["effect"].withheld
+    assert names["effect"].headline["conf_low"] > 0
+
+
+def test_the_proof_has_as_many_cases_as_the_readme_says():
+    said = re.search(r"more than (\d+) pairs", (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert len(CASES) > int(said[1])
 
 
 def test_the_way_from_enrolments_to_pieces_of_follow_up_runs_and_says_what_the_page_says():
