@@ -40,6 +40,7 @@ from loyalty_research.display.sentences import (
     lapse_window_sentence,
     retention_sentence,
 )
+from loyalty_research.display.sentences_plans import roll_out_sentence, sample_size_sentence
 from loyalty_research.display.sentences_results import (
     cumulative_incidence_sentence,
     mean_count_sentence,
@@ -121,6 +122,8 @@ __all__ = [
     "restricted_mean_table",
     "retention_sentence",
     "retention_table",
+    "roll_out_sentence",
+    "sample_size_sentence",
     "show_figure",
     "show_finding",
     "show_table",

@@ -27,7 +27,7 @@ from loyalty_research.display.theme import (
     text_width,
     wrap,
 )
-from loyalty_research.display.tidy import as_pandas, require_columns
+from loyalty_research.display.tidy import as_pandas, column_label, require_columns
 from loyalty_research.effects.effect import Effect
 from loyalty_research.effects.wording import RATIOS, SHARES
 from loyalty_research.errors import UsageError
@@ -78,7 +78,7 @@ def plot_effects(
         _told(row, found) for (_, row), found in zip(rows.iterrows(), effects.values(), strict=True)
     ]
     values = rows[_LIMITS].astype(float) * factor
-    label = title or ("Percentage points" if factor > 1 else scales[0])
+    label = title or ("Percentage points" if factor > 1 else column_label(scales[0]))
     with house_style([*names, label, "withheld: "]):
         left, right = text_width(names, size=NORMAL) + 0.35, text_width(told, size=SMALL) + 0.4
         figure = new_figure(_ROW * max(1, len(rows)) + 0.95)

@@ -33,6 +33,11 @@ from loyalty_research.effects.negative_controls import calibrate_with_negative_c
 from loyalty_research.effects.panel import derive_first_treated
 from loyalty_research.effects.permutation import permutation_test
 from loyalty_research.effects.placebo_dates import placebo_dates
+from loyalty_research.effects.plan_tables import (
+    detectable_by_size,
+    power_by_clinics,
+    stack_plans,
+)
 from loyalty_research.effects.planning import detectable_share, power, sample_size
 from loyalty_research.effects.planning_core import cluster_design_effect
 from loyalty_research.effects.planning_means import (
@@ -183,6 +188,9 @@ __all__ = [  # noqa: RUF022 - the order of the flow
     "compare_roll_outs",
     "difference_in_differences_power",
     "interrupted_series_power",
+    "stack_plans",
+    "detectable_by_size",
+    "power_by_clinics",
     "incremental_cost_effectiveness",
     "net_benefit",
     "acceptability_curve",

@@ -176,12 +176,8 @@ class RollOutParameters(ReportParameters):
     """The parameters of 05_roll_out."""
 
     programme: PlainName = Field("", description="programme_id of one programme; empty for all")
-    instrument: PlainName = Field("satisfaction", description="survey whose mean score is compared")
-    period: Literal["month", "quarter"] = Field("month", description="length of a period")
-    least_answers: int = Field(
-        1, ge=1, le=1000, description="answers a clinic and period must have to be used"
-    )
-    bootstrap: int = Field(1000, ge=200, le=10000, description="draws behind the band")
+    item: PlainName = Field("satisfaction", description="survey item whose mean score is compared")
+    period: Literal["month", "quarter", "year"] = Field("quarter", description="length of a period")
     seed: int = Field(1, ge=0, description="start of the random numbers")
 
 

@@ -16,6 +16,9 @@ from loyalty_research.reports.parameters import (
     ReportParameters,
     RetentionModelParameters,
     RetentionParameters,
+    RollOutParameters,
+    ServiceChangeParameters,
+    StudyPlanParameters,
 )
 
 
@@ -96,6 +99,30 @@ REPORTS: Mapping[str, Report] = MappingProxyType(
                 tables=("attrition", "protocol", "weights", "balance", "answers", "checks"),
                 figures=("balance", "answers"),
                 findings=("effect", "days", "incentive"),
+            ),
+            Report(
+                "05_roll_out",
+                "What did the roll-out change at the clinics?",
+                RollOutParameters,
+                tables=("clinics", "checks", "course", "regression", "simulated_pairs", "wedge"),
+                figures=("roll_out", "course", "simulated", "wedge"),
+                findings=("effect",),
+            ),
+            Report(
+                "06_service_change",
+                "Did the change of a service shorten the wait, and at whose cost?",
+                ServiceChangeParameters,
+                tables=("months", "checks", "placebos", "course", "answers", "estimates"),
+                figures=("months", "course", "answers"),
+                findings=("effect",),
+            ),
+            Report(
+                "07_plan_a_study",
+                "How large must a study be, and how should it be rolled out?",
+                StudyPlanParameters,
+                tables=("attrition", "likeness", "sizes", "reach", "roll_outs", "growth", "series"),
+                figures=("reach", "schedule", "growth"),
+                findings=("size", "roll_out"),
             ),
         )
     }
