@@ -42,6 +42,10 @@ def test_the_projects_own_plan_is_understood():
         "example",
         "example-retention",
         "example-retention-model",
+        "example-programme-effect",
+        "example-roll-out",
+        "example-service-change",
+        "example-study-plan",
     ]
 
 

@@ -74,7 +74,7 @@ class DesignError(DataError):
     result then carries: `override={error.guard: "reason"}`.
 
     Examples:
-        >>> fault = Fault("data", "arm", 3, "arm is set after time zero in 3 rows", "use a landmark")
+        >>> fault = Fault("data", "arm", 3, "arm is set after time zero", "use a landmark")
         >>> DesignError("immortal time", fault).guard
         'immortal time'
     """

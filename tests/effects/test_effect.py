@@ -39,7 +39,7 @@ def test_a_gating_check_that_failed_withholds():
 def test_the_sentence_tells_size_levels_and_number():
     assert lottery().sentence() == (
         "Risk difference in came, programme against control: 30.0 percentage points "
-        "(95 % interval -11.8 to 60.1); levels 70.0 % and 40.0 %; 20 patients."
+        "(95 % interval −11.8 to 60.1); levels 70.0 % and 40.0 %; 20 patients."
     )
 
 

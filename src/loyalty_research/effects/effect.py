@@ -182,8 +182,8 @@ class Effect:
             >>> data = pd.DataFrame({"arm": [0, 0, 1, 1], "sbp": [150.0, 148.0, 141.0, 139.0]})
             >>> print(mean_difference(data, arm="arm", outcome="sbp", unit="mmHg",
             ...     randomised=True).sentence())
-            Mean difference in sbp, programme against control: -9.0 mmHg (95 % interval -15.1 to \
--2.9); levels 140 and 149 mmHg; 4 patients.
+            Mean difference in sbp, programme against control: −9.0 mmHg (95 % interval −15.1 to \
+−2.9); levels 140 and 149 mmHg; 4 patients.
         """
         check_choice(audience, AUDIENCES, name="audience")
         return effect_sentence(self, audience=audience)

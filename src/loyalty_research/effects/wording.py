@@ -107,6 +107,8 @@ def estimate_words(head: Mapping[str, Any], unit: str = "") -> str:
         texts = [f"{number:.2f}" for number in numbers] if scale in RATIOS else _alike(numbers)
     if math.isnan(numbers[0]):
         return "not known"
+    # A minus sign, as tables and figures have it, and not a hyphen.
+    texts = [text.replace("-", "−") for text in texts]
     level = f"{100 * float(head['conf_level']):g} % interval"
     inside = "no interval" if math.isnan(numbers[1]) else f"{level} {texts[1]} to {texts[2]}"
     return f"{texts[0]}{suffix} ({inside})"
