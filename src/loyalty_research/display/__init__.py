@@ -26,6 +26,11 @@ from loyalty_research.display.figures_models import (
 from loyalty_research.display.figures_retention import plot_lapse_windows, plot_retention_curve
 from loyalty_research.display.figures_triangle import plot_triangle
 from loyalty_research.display.lookup import curve_at, curve_steps
+from loyalty_research.display.proof_shown import (
+    method_proof_sentence,
+    method_proof_table,
+    plot_proof,
+)
 from loyalty_research.display.published_steps import (
     incidence_at,
     incidence_steps,
@@ -94,6 +99,8 @@ __all__ = [
     "mean_count_sentence",
     "mean_count_steps",
     "mean_count_table",
+    "method_proof_sentence",
+    "method_proof_table",
     "plot_adjusted_retention",
     "plot_attrition",
     "plot_balance",
@@ -107,6 +114,7 @@ __all__ = [
     "plot_lines",
     "plot_mean_count",
     "plot_parametric",
+    "plot_proof",
     "plot_retention_curve",
     "plot_roll_out",
     "plot_series",
