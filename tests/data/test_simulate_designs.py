@@ -133,6 +133,17 @@ def test_immortal_time_makes_the_enrolled_look_better():
     assert lapsed[True] < lapsed[False] - 0.2
 
 
+def test_who_enrols_early_leaves_as_often_as_others_unless_the_sick_enrol():
+    # All 100 days from day 30 on are of patients still there on day 30, whoever has enrolled.
+    for confounding, gap in ((0.0, 0.0), (0.5, 0.03)):
+        data = simulate_design("immortal_time", seed=17, n=100_000, confounding=confounding).data
+        there = data[data["time"] > 30]
+        left = (there["time"] <= 130) & (there["event"] == 1)
+        by_arm = left.groupby(there["enrolment_day"].le(30).fillna(False)).mean()
+        assert by_arm[True] - by_arm[False] == pytest.approx(gap, abs=0.015)
+        assert (abs(by_arm[True] - by_arm[False]) > 0.015) == (confounding > 0)
+
+
 def test_dropout_misleads_completers():
     data = simulate_design("dropout", seed=11, n=100_000).data
     means = data.groupby("arm")["score"].mean()

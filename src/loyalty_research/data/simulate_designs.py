@@ -402,33 +402,36 @@ def _marginal_log_ratio(rate: float, slope: float, effect: float) -> float:
     return float(brentq(score, -3, 3))
 
 
-def immortal_time(random: np.random.Generator, *, n: int = 1500) -> World:
+def immortal_time(random: np.random.Generator, *, n: int = 1500, confounding: float = 0.0) -> World:
     """Draw patients of unequal frailty who may enrol on any day while they still come, for nothing.
 
     Args:
         random: Source of randomness.
         n: Patients.
+        confounding: Log ratio by which a unit of `x` raises the hazards both of leaving and of
+            enrolling; 0 for none.
 
     Returns:
-        `patient_id, time, event, enrolment_day` (missing where none came before the end); the
-        hazard ratio is 1.
+        `patient_id, time, event, enrolment_day` (missing where none came before the end), `x`; the
+        hazard ratio is 1 and no day of enrolment changes the share still there.
 
     Examples:
         >>> data, truth = immortal_time(np.random.default_rng(1))
-        >>> bool((data["enrolment_day"].fillna(0) <= data["time"]).all()), truth
-        (True, {'log_hazard_ratio': 0.0})
+        >>> bool((data["enrolment_day"].fillna(0) <= data["time"]).all()), truth["log_hazard_ratio"]
+        (True, 0.0)
     """
     frailty = random.gamma(4, 1 / 4, n)
     life = random.exponential(730 / frailty)
-    end = random.uniform(730, 1095, n)
-    time = np.floor(np.minimum(life, end)).astype(int)
-    joined = np.floor(random.exponential(500, n))
+    end, wait = random.uniform(730, 1095, n), random.exponential(500, n)
+    x = random.normal(size=n)
+    life, wait = life / np.exp(confounding * x), wait / np.exp(confounding * x)
+    time, joined = np.floor(np.minimum(life, end)).astype(int), np.floor(wait)
     data = pd.DataFrame({
         "patient_id": np.arange(n), "time": time, "event": (life <= end).astype(int),
-        "enrolment_day": pd.array(np.where(joined <= time, joined, -1), dtype="Int64"),
+        "enrolment_day": pd.array(np.where(joined <= time, joined, -1), dtype="Int64"), "x": x,
     })  # fmt: skip
     data["enrolment_day"] = data["enrolment_day"].mask(data["enrolment_day"] < 0)
-    return data, {"log_hazard_ratio": 0.0}
+    return data, {"log_hazard_ratio": 0.0, "retention_difference": 0.0}
 
 
 def dropout(random: np.random.Generator, *, n: int = 800) -> World:
