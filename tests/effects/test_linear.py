@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from loyalty_research.effects.linear import fit_linear
+from loyalty_research.effects import linear
+from loyalty_research.effects.linear import fit_linear, triangle_of
 
 
 def dense_cr2(x, y, cluster, contrast):
@@ -138,3 +139,43 @@ def test_many_rows_taken_in_parts_are_taken_together():
     meat = (x * ((y - x @ beta) ** 2 / free)[:, None]).T @ x
     assert fit.beta == pytest.approx(beta, rel=1e-9)
     assert fit.covariance == pytest.approx(bread @ meat @ bread, rel=1e-9)
+
+
+def many_rows(near=1.0):
+    """Return columns of unlike scales, the last of which leaves the third by `near`."""
+    rng = np.random.default_rng(5)
+    x = rng.normal(size=(20_000, 5)) * [1, 1e-4, 1, 1e6, 1]
+    x[:, 0] = 1
+    x[:, 4] = x[:, 2] + near * x[:, 4]
+    return x
+
+
+def test_the_triangle_of_many_rows_is_that_of_qr_to_the_last_digits():
+    x = many_rows(near=0.01)
+    assert linear._triangle_of_products(x) is not None
+    expected = np.abs(np.linalg.qr(x, mode="r"))
+    length = np.sqrt((x**2).sum(axis=0))
+    assert np.abs(np.abs(triangle_of(x)) - expected) / length == pytest.approx(0, abs=1e-13)
+    assert np.abs(np.diag(triangle_of(x))) == pytest.approx(np.diag(expected), rel=1e-11)
+
+
+@pytest.mark.parametrize("near", [1e-7, 0.0])
+def test_columns_near_dependence_go_through_qr_itself(near):
+    x = many_rows(near=near)
+    assert linear._triangle_of_products(x) is None
+    expected = np.abs(np.linalg.qr(x, mode="r"))
+    assert np.abs(np.diag(triangle_of(x)))[:4] == pytest.approx(np.diag(expected)[:4], rel=1e-11)
+    # What is left of the last column: 1e-7 of 20,000 numbers of spread 1, or nothing.
+    left = abs(triangle_of(x)[4, 4]) / 20_000**0.5
+    assert left == pytest.approx(near, rel=0.02, abs=1e-12)
+
+
+def test_errors_of_many_rows_by_cluster_are_the_same_by_either_way(monkeypatch):
+    x, rng = many_rows(near=0.3), np.random.default_rng(6)
+    cluster = np.arange(len(x)) % 40
+    y = x @ [1, 1e4, 2, 1e-6, 0.5] + rng.normal(size=40)[cluster] + rng.normal(size=len(x))
+    quick = fit_linear(x, y, cluster=cluster)
+    monkeypatch.setattr(linear, "_triangle_of_products", lambda x: None)
+    slow = fit_linear(x, y, cluster=cluster)
+    for contrast in np.eye(5):
+        assert quick.contrast(contrast) == pytest.approx(slow.contrast(contrast), rel=1e-9)

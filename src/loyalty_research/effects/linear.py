@@ -22,6 +22,10 @@ _FULL = 1e-9
 
 _ROWS = 8192
 """Rows taken at a time."""
+
+_APART = 1e-6
+"""Smallest eigenvalue of the columns' correlations from which on their products tell R exactly."""
+
 _ROUNDING = 1e-13
 """Part of the largest outcome below which a residual is left by rounding."""
 
@@ -168,7 +172,12 @@ def weighted_products(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
 
 
 def triangle_of(x: np.ndarray) -> np.ndarray:
-    """Return R of x = QR, some thousand rows at a time so that they stay near the processor.
+    """Return R of x = QR.
+
+    Of many rows by Cholesky's factor of the columns' products, taken twice (CholeskyQR2; Yamamoto
+    et al., Electronic Transactions on Numerical Analysis 2015;44:306), which is as exact as QR
+    where columns are far from dependent, and many times as quick; else by QR, some thousand rows
+    at a time so that they stay near the processor.
 
     Args:
         x: One row a row of data.
@@ -182,8 +191,35 @@ def triangle_of(x: np.ndarray) -> np.ndarray:
     """
     if len(x) <= 2 * _ROWS:
         return np.asarray(np.linalg.qr(x, mode="r"))
+    quick = _triangle_of_products(x)
+    if quick is not None:
+        return quick
     parts = [np.linalg.qr(x[i : i + _ROWS], mode="r") for i in range(0, len(x), _ROWS)]
     return np.asarray(np.linalg.qr(np.concatenate(parts), mode="r"))
+
+
+def _triangle_of_products(x: np.ndarray) -> np.ndarray | None:
+    """Return R by products of columns, None where they are too near to dependence for it."""
+    whole = _products(x, np.eye(x.shape[1]))
+    length = np.sqrt(np.diag(whole))
+    if not (np.isfinite(length) & (length > 0)).all():
+        return None
+    alike = whole / np.outer(length, length)
+    if np.linalg.eigvalsh(alike)[0] < _APART:
+        return None
+    # The first factor makes columns orthogonal to a few digits, the second to the last.
+    first = np.linalg.cholesky(alike).T * length
+    inverse = solve_triangular(first, np.eye(len(first)))
+    return np.asarray(np.linalg.cholesky(_products(x, inverse)).T @ first)
+
+
+def _products(x: np.ndarray, turn: np.ndarray) -> np.ndarray:
+    """Return Z'Z of Z = x turn, some thousand rows at a time."""
+    total = np.zeros_like(turn)
+    for i in range(0, len(x), _ROWS):
+        part = x[i : i + _ROWS] @ turn
+        total += part.T @ part
+    return total
 
 
 def _by_row(z: np.ndarray, residuals: np.ndarray) -> np.ndarray:
@@ -199,13 +235,14 @@ def _by_cluster(
 ) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray], int]:
     order = np.argsort(cluster, kind="stable")
     starts = np.flatnonzero(np.diff(cluster[order], prepend=-1))
-    z, residuals = z[order], residuals[order]
-    k = z.shape[1]
+    # A column after the other in memory: sums run along them.
+    columns, residuals = np.ascontiguousarray(z[order].T), residuals[order]
+    k = len(columns)
     gram = np.empty((len(starts), k, k))
     for i in range(k):
         for j in range(i, k):
-            gram[:, i, j] = gram[:, j, i] = np.add.reduceat(z[:, i] * z[:, j], starts)
-    score = np.stack([np.add.reduceat(part * residuals, starts) for part in z.T], axis=1)
+            gram[:, i, j] = gram[:, j, i] = np.add.reduceat(columns[i] * columns[j], starts)
+    score = np.stack([np.add.reduceat(part * residuals, starts) for part in columns], axis=1)
     adjust = np.empty_like(gram)
     for i in range(0, len(gram), _ROWS):
         adjust[i : i + _ROWS] = _root_of_free(gram[i : i + _ROWS])
