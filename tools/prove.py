@@ -5,7 +5,8 @@
 One numeric thread a process is best, as cases run side by side: OPENBLAS_NUM_THREADS=1, as
 `make proof` sets it. Runs are kept in the folder, a file a case, and what is there is not run
 again: the proof may be stopped at any time and goes on where it was. When every case has its runs,
-the table goes to data/proof/effects.csv, which the notebook 99_method_validation shows.
+the table goes to data/proof/effects.csv, which the notebook 99_method_validation shows. Runs are
+of the code as it was when they were run: after a change of an estimator take its files away first.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ def prove(names: list[str], *, n_runs: int, jobs: int, folder: Path) -> None:
 def main() -> None:
     """Run the proof and store its table when it is whole."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--runs", type=int, default=1000, help="runs a case")
+    parser.add_argument("--runs", type=int, default=1000, help="runs a case; a slow one has fewer")
     parser.add_argument("--only", default="", help="cases whose name holds this text")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--folder", type=Path, default=ROOT / "build" / "proof")
