@@ -89,7 +89,8 @@ def test_an_override_is_shown_and_lets_the_number_through(chosen):
     row = effects_table({"As they come": allowed}, audience="publish").numbers.iloc[0]
     assert row["overrides"].startswith("assignment: assigned by a lottery")
     told = effects_table({"As they come": allowed}).words["Checks"].item()
-    assert told == "overridden: assignment"
+    assert told == "overridden: assignment (assigned by a lottery, see the protocol)"
+    assert "In spite of assignment (assigned by a lottery" in effect_sentence(allowed)
     assert row["estimate"] == pytest.approx(chosen.headline["estimate"], abs=6e-4)
 
 

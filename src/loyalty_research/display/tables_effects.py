@@ -23,7 +23,7 @@ from loyalty_research.display.words import (
 )
 from loyalty_research.effects.effect import Effect
 from loyalty_research.effects.published import few_without
-from loyalty_research.effects.wording import RATIOS, SHARES
+from loyalty_research.effects.wording import RATIOS, SHARES, overrides_words
 
 _LIMITS = ("estimate", "conf_low", "conf_high")
 _WITHHELD = "withheld"
@@ -254,9 +254,10 @@ def _levels(numbers: pd.DataFrame, column: str, gone: list[str]) -> list[str]:
 
 
 def _checked(effect: Effect) -> str:
-    told = {"failed": effect.failed, "overridden": list(effect.facts.overrides)}
-    words = [f"{what}: {', '.join(names)}" for what, names in told.items() if names]
-    return "; ".join(words) or "passed"
+    failed = f"failed: {', '.join(effect.failed)}" if effect.failed else ""
+    overridden = overrides_words(effect)
+    words = [failed, f"overridden: {overridden}" if overridden else ""]
+    return "; ".join(filter(None, words)) or "passed"
 
 
 def _gone(effect: Effect, audience: str) -> str:

@@ -45,9 +45,30 @@ def effect_sentence(effect: Effect, *, audience: str) -> str:
     sentence = "; ".join(part for part in parts if part) + "."
     if not facts.causal:
         sentence += " This is an association, not an effect."
+    if facts.overrides:
+        sentence += f" In spite of {overrides_words(effect)}."
     if effect.withheld:
         sentence += f" Not to be relied on: a check failed ({', '.join(effect.failed)})."
     return sentence
+
+
+def overrides_words(effect: Effect) -> str:
+    """Return which refusals and failed checks were overridden, each with its reason.
+
+    Args:
+        effect: The effect.
+
+    Returns:
+        The words, nothing where none was.
+
+    Examples:
+        >>> from loyalty_research.effects import risk_difference
+        >>> data = pd.DataFrame({"arm": [0, 0, 1, 1], "came": [0, 1, 1, 1]})
+        >>> found = risk_difference(data, arm="arm", outcome="came")
+        >>> overrides_words(found.override("assignment", reason="a lottery decided, see protocol"))
+        'assignment (a lottery decided, see protocol)'
+    """
+    return "; ".join(f"{name} ({reason})" for name, reason in effect.facts.overrides.items())
 
 
 def effect_html(effect: Effect) -> str:
