@@ -7,6 +7,8 @@ import pandas as pd
 import pytest
 
 from loyalty_research.data.simulate_designs import simulate_design
+from loyalty_research.effects.guards import open_guards
+from loyalty_research.effects.observational import comparable_checks, standardised_differences
 from loyalty_research.effects.propensity import propensity_weights
 from loyalty_research.errors import DataError, DesignError, UsageError
 from loyalty_research.retention.design_matrix import SeparationError
@@ -392,6 +394,39 @@ def test_arms_without_overlap_fail_their_checks_and_withhold_the_effect():
     effect = weights.effect(outcome="score")
     assert effect.withheld
     assert "withheld" in effect.sentence(audience="publish")
+
+
+def checks_of(x, terms, arm, propensity, weight):
+    """Return the checks of weights that are given, by name."""
+    gaps = standardised_differences(x, arm, weight=weight)
+    found = comparable_checks(
+        gaps, terms, arm=arm, weight=weight, propensity=propensity, estimand="ATE",
+        guards=open_guards(["weights"], override=None),
+    )  # fmt: skip
+    return {one.check: one for one in found}
+
+
+def test_a_difference_that_weights_leave_gates_and_names_the_covariate():
+    x = np.column_stack([[0.0, 1, 0, 1], [0.0, 1, 5, 6]])
+    arm = np.array([0, 0, 1, 1])
+    check = checks_of(x, ["sex", "age"], arm, np.full(4, 0.5), np.ones(4))["balance"]
+    assert not check.passed
+    assert "age" in check.message
+    # Means 0.5 and 5.5 over a spread of sqrt(0.5).
+    assert check.statistic == pytest.approx(5 / np.sqrt(0.5))
+
+
+def test_weights_that_leave_little_say_so_and_propose_the_overlap():
+    arm = np.repeat([0, 1], 10)
+    # Fewer than 20 patients: that one carries half is no exploded weight.
+    weight = np.where(np.arange(20) == 0, 100.0, 1.0)
+    x = np.tile([[0.0], [1.0]], (10, 1))
+    check = checks_of(x, ["x"], arm, np.full(20, 0.5), weight)["effective_sample_size"]
+    worth = 109**2 / (100**2 + 9)
+    assert check.statistic == pytest.approx(worth / 10)
+    assert not check.passed
+    assert check.gating
+    assert "estimand='ATO'" in check.message
 
 
 def test_a_reader_is_told_that_nobody_drew_lots_and_about_members_of_long_standing(eight):

@@ -6,6 +6,7 @@ import pytest
 
 from loyalty_research.effects.follow_up import (
     areas_of,
+    arm_weights,
     curves_of,
     open_follow_up,
     retention_at,
@@ -14,7 +15,6 @@ from loyalty_research.effects.follow_up import (
 from loyalty_research.effects.guards import open_guards
 from loyalty_research.effects.immortal import IMMORTAL, refuse_immortal
 from loyalty_research.effects.resampling import bootstrap, check_draws
-from loyalty_research.effects.reweighting import arm_weights, weight_checks
 from loyalty_research.errors import DataError, DesignError, Fault, UsageError
 from loyalty_research.retention import kaplan_meier, restricted_mean_time
 
@@ -70,27 +70,6 @@ def test_weights_of_each_estimand_are_those_by_hand_up_to_the_size_of_the_arm(es
     raw = np.array(raw)
     assert found[:2] == pytest.approx(raw[:2] * 2 / raw[:2].sum())
     assert found[2:] == pytest.approx(raw[2:] * 2 / raw[2:].sum())
-
-
-def test_a_difference_that_weights_leave_gates_and_names_the_covariate():
-    x = np.column_stack([[0.0, 1, 0, 1], [0.0, 1, 5, 6]])
-    arm = np.array([0, 0, 1, 1])
-    checks = weight_checks(x, ["sex", "age"], arm, np.full(4, 0.5), np.ones(4))
-    assert not checks[0].passed
-    assert "age" in checks[0].message
-    # Means 0.5 and 5.5 over a spread of sqrt(0.5).
-    assert checks[0].statistic == pytest.approx(5 / np.sqrt(0.5))
-
-
-def test_weights_that_leave_little_say_so():
-    arm = np.array([0] * 10 + [1] * 10)
-    weight = np.where(np.arange(20) == 0, 100.0, 1.0)
-    x = np.tile([[0.0], [1.0]], (10, 1))
-    checks = {one.check: one for one in weight_checks(x, ["x"], arm, np.full(20, 0.5), weight)}
-    worth = 109**2 / (100**2 + 9)
-    assert checks["effective_sample_size"].statistic == pytest.approx(worth / 10)
-    assert not checks["effective_sample_size"].passed
-    assert "ATO" in checks["effective_sample_size"].message
 
 
 def test_curves_and_areas_are_those_of_the_retention_room():

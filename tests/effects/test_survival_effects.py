@@ -224,7 +224,8 @@ def test_a_contrast_of_those_who_chose_is_withheld_unless_weighted():
     assert weighed.facts.causal
     assert not weighed.withheld
     assert weighed.checks["check"].tolist() == [
-        "assignment", "balance", "equipoise", "effective_sample_size", "bootstrap", "e_value",
+        "assignment", "clusters", "weights", "balance", "equipoise", "effective_sample_size",
+        "follow_up", "bootstrap", "e_value",
     ]  # fmt: skip
     assert weighed.facts.more["e_value"] > 1
     assert weighed.facts.effective_n[1] < (data["arm"] == 1).sum()
@@ -332,3 +333,49 @@ def test_an_arm_decided_after_day_0_is_refused_wherever_the_day_of_enrolment_is_
     aligned = data.assign(enrolled=data["enrolled"].clip(upper=0))
     effect = retention_difference(aligned, arm="arm", day=3, exposed_at="enrolled")
     assert "immortal time" not in effect.failed
+
+
+def test_clinics_that_were_given_the_programme_whole_are_refused_without_a_cluster():
+    data = setting_e(10, 200).assign(home_facility_id=lambda d: d["arm"] * 10 + np.arange(200) % 5)
+    settings = {"arm": "arm", "day": 365, "randomised": True}
+    with pytest.raises(DesignError, match="give cluster='home_facility_id'"):
+        retention_difference(data, **settings)
+    reason = {"clusters": "the clinic was named after the arm, on one form"}
+    passed = retention_difference(data, override=reason, **settings)
+    assert passed.facts.overrides == reason
+
+
+def test_few_clusters_withhold_a_contrast_over_time():
+    data = setting_e(11, 200).assign(clinic=lambda d: d["arm"] * 10 + np.arange(200) % 5)
+    settings = {"day": 365, "randomised": True, "cluster": "clinic", "seed": 1, "n_boot": 50}
+    found = retention_difference(data, arm="arm", **settings)
+    assert found.failed == ["clusters"]
+    # Five clinics an arm, of 10 that a drawn error needs.
+    check = found.checks.set_index("check").loc["clusters"]
+    assert (check["statistic"], check["threshold"]) == (5, 10)
+
+
+def test_one_patient_with_half_an_arms_weight_is_refused():
+    rng = np.random.default_rng(3)
+    # The mean of arm 1 lies five deviations off, but for one of its patients.
+    arm = np.repeat([0, 1], 200)
+    data = pd.DataFrame({"arm": arm, "x": rng.normal(5.0 * arm, 1.0)})
+    data.loc[399, "x"] = -1.0
+    data["time"], data["event"] = rng.integers(1, 50, 400), 1
+    settings = {"arm": "arm", "day": 20, "covariates": ["x"], "seed": 1, "n_boot": 50}
+    with pytest.raises(DesignError, match=r"one patient carries 9\d % of the weight of arm 1"):
+        retention_difference(data, **settings)
+
+
+def test_arms_that_were_not_followed_alike_are_told_with_their_shares():
+    # Of arm 0 three of four leave or are seen on day 5, of arm 1 all four.
+    data = pd.DataFrame({"arm": [0] * 4 + [1] * 4, "time": [2, 3, 6, 4, 2, 3, 6, 6],
+                         "event": [1, 0, 0, 1, 1, 1, 0, 0]})  # fmt: skip
+    settings = {"arm": "arm", "randomised": True}
+    by_day = retention_difference(data, day=5, **settings)
+    check = by_day.checks.set_index("check").loc["follow_up"]
+    assert (check["statistic"], check["threshold"], check["passed"]) == (0.25, 0.05, False)
+    assert "100.0 % with and 75.0 % without" in check["message"]
+    assert not by_day.withheld
+    early = restricted_mean_effect(data, horizon=2, **settings).checks.set_index("check")
+    assert early.loc["follow_up", "passed"]

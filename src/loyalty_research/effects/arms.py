@@ -19,7 +19,10 @@ from loyalty_research.retention.design_matrix import Design, build_design, neede
 from loyalty_research.retention.rows import group_codes, take_columns
 
 KINDS = ("number", "binary", "count")
-ASSIGNERS = ("facility_id", "staff_id", "clinic", "site", "village", "ward", "practice", "cluster")
+ASSIGNERS = (
+    "facility_id", "home_facility_id", "staff_id", "clinic", "site", "village", "ward", "practice",
+    "cluster",
+)  # fmt: skip
 """Columns that name what a programme is often assigned to in place of patients."""
 MOST_GAP = 0.05
 """Difference between the arms' shares with a known outcome from which loss may mislead."""
@@ -311,9 +314,35 @@ def refuse_unclustered(
 were assigned, not patients; give cluster='clinic'; if it is no mistake here, say why by \
 override={'clusters': ...}
     """
-    found, n_levels = "", 0
-    if rows.cluster is None:
-        found, n_levels = _assigned_by(data, arm)
+    refuse_whole_clusters(guards, data, arm=arm, named=rows.cluster is not None, instead=instead)
+
+
+def refuse_whole_clusters(
+    guards: Guards, data: Any, *, arm: str, named: bool, instead: str = ""
+) -> None:
+    """Refuse patients as units where whole clinics were assigned and no cluster is named.
+
+    Args:
+        guards: The guards of the call, which know "clusters".
+        data: The frame.
+        arm: Column of the arm.
+        named: Whether the call names a cluster.
+        instead: The call that would work, where the design itself takes no clusters.
+
+    Raises:
+        DesignError: A column such as facility_id has one arm throughout each of its levels.
+
+    Examples:
+        >>> from loyalty_research.effects.guards import open_guards
+        >>> data = pd.DataFrame({"clinic": list("aabb"), "arm": [0, 1, 0, 1]})
+        >>> guards = open_guards(["clusters"], override=None)
+        >>> refuse_whole_clusters(guards, data, arm="arm", named=False)
+        >>> guards.checks[0].passed
+        True
+    """
+    if named:
+        return
+    found, n_levels = _assigned_by(data, arm)
     message = f"all patients of a {found} are in one arm in each of {n_levels:,} clusters, "
     message += "so that clusters were assigned, not patients"
     guards.refuse(

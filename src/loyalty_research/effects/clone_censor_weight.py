@@ -24,8 +24,8 @@ from loyalty_research.effects.effect import Effect, Facts
 from loyalty_research.effects.estimates import estimate_row, estimates_table, ratio_row
 from loyalty_research.effects.follow_up import areas_of
 from loyalty_research.effects.logit import fit_logit
+from loyalty_research.effects.observational import MOST_SMD
 from loyalty_research.effects.resampling import Draws, bootstrap, check_draws
-from loyalty_research.effects.reweighting import MOST_SMD
 from loyalty_research.effects.sensitivity import e_value_facts
 from loyalty_research.effects.target_trial import entry_of, open_enrolments
 from loyalty_research.errors import Fault, UsageError

@@ -12,7 +12,6 @@ from scipy.special import expit
 from loyalty_research.data.frames import missing_columns, raise_faults
 from loyalty_research.effects.arms import arm_faults
 from loyalty_research.effects.logit import LogitFit, fit_logit
-from loyalty_research.effects.reweighting import arm_weights
 from loyalty_research.errors import DataError, Fault
 from loyalty_research.retention.design_matrix import SeparationError, build_design, needed_columns
 from loyalty_research.retention.rows import open_rows, take_columns
@@ -157,6 +156,33 @@ def open_follow_up(
         treated, rows.time, (rows.event > 0).astype(float), base, unit, x, terms, estimand, days,
         place, rows.cluster is not None, rows.weight is not None,
     )  # fmt: skip
+
+
+def arm_weights(arm: np.ndarray, p: np.ndarray, counts: np.ndarray, estimand: str) -> np.ndarray:
+    """Return the weight of each row from its probability of arm 1.
+
+    One over the probability of the arm one is in weighs to everybody (ATE); 1 and p / (1 - p) to
+    arm 1 (ATT); the probability of the other arm to the overlap (ATO; Li, Morgan and Zaslavsky,
+    JASA 2018;113:390). Each arm's weights are scaled to add up to its rows (stabilised), which
+    changes no curve of an arm, and in a Cox model keeps the arms' sizes.
+
+    Args:
+        arm: 0 or 1.
+        p: The probability of arm 1.
+        counts: How much each row counts before weighting.
+        estimand: "ATE", "ATT" or "ATO".
+
+    Returns:
+        The weights, counts included.
+
+    Examples:
+        >>> arm_weights(np.array([0, 0, 1]), np.array([0.5, 0.75, 0.5]), np.ones(3), "ATE").round(4)
+        array([0.6667, 1.3333, 1.    ])
+    """
+    own = np.where(arm == 1, p, 1 - p)
+    raw = {"ATE": 1 / own, "ATT": p / own, "ATO": 1 - own}[estimand] * counts
+    total = np.bincount(arm, counts, 2) / np.maximum(np.bincount(arm, raw, 2), 1e-300)
+    return np.asarray(raw * total[arm])
 
 
 # --- what is estimated ----------------------------------------------------------------------------

@@ -25,7 +25,7 @@ from loyalty_research.effects.checks import Check, checks_table
 from loyalty_research.effects.effect import Effect, Facts
 from loyalty_research.effects.estimates import estimate_row, estimates_table, ratio_row
 from loyalty_research.effects.logit import fit_logit
-from loyalty_research.effects.reweighting import LEAST_ESS, MOST_SMD, effective_sizes
+from loyalty_research.effects.observational import LEAST_ESS, MOST_SMD, effective_by_arm
 from loyalty_research.effects.sensitivity import e_value_facts
 from loyalty_research.errors import Fault, UsageError
 from loyalty_research.retention.design_matrix import build_design, needed_columns
@@ -119,7 +119,7 @@ class CensoringWeights:
                 "had nobody been lost", variance="stacked equations of weights and means",
                 n=int(known.sum()), n_events=n_events, causal=randomised or self._weighed,
                 levels={k: float(means[k]) for k in (0, 1)},
-                effective_n=effective_sizes(arm[known], self.rows["weight"].to_numpy()[known]),
+                effective_n=effective_by_arm(arm[known], self.rows["weight"].to_numpy()[known]),
                 n_missing={k: int(((arm == k) & ~known).sum()) for k in (0, 1)}, more=more,
             ),
         )  # fmt: skip
@@ -437,7 +437,7 @@ def _weight_checks(
     worst = int(np.argmax(gap))
     words = f"the weighted followed differ from all most in {terms[worst]}, by {gap[worst]:.3f} "
     used = known == 1
-    sizes = effective_sizes(arm[used], weight[used])
+    sizes = effective_by_arm(arm[used], weight[used])
     kept = min(sizes[k] / np.count_nonzero(used & (arm == k)) for k in (0, 1))
     return checks_table([
         Check("completeness", None, told, abs(share[1] - share[0])),

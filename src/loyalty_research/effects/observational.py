@@ -253,8 +253,10 @@ def weight_checks(
     Raises:
         DesignError: One patient carries more than half of an arm's weight.
     """
-    _refuse_exploded(model, guards)
-    checks = [_balance(gaps, terms), _equipoise(model), _effective(model)]
+    checks = comparable_checks(
+        gaps, terms, arm=model.arm, weight=model.weight, propensity=model.arm - model.residual,
+        estimand=model.estimand, guards=guards,
+    )  # fmt: skip
     n = len(all_arms)
     if model.n_trimmed:
         by_arm = [int(np.count_nonzero(~model.kept & (all_arms == k))) for k in (0, 1)]
@@ -267,15 +269,59 @@ def weight_checks(
     return checks
 
 
-def _refuse_exploded(model: PropensityModel, guards: Guards) -> None:
-    share, arm = 0.0, 0
+def comparable_checks(
+    gaps: np.ndarray,
+    terms: Sequence[str],
+    *,
+    arm: np.ndarray,
+    weight: np.ndarray,
+    propensity: np.ndarray,
+    estimand: str,
+    guards: Guards,
+) -> list[Check]:
+    """Return whether weighted arms are alike, could be compared, and still weigh enough.
+
+    Args:
+        gaps: Weighted standardised differences.
+        terms: The names of the covariates' columns.
+        arm: 0 or 1.
+        weight: Weights.
+        propensity: Probability of arm 1.
+        estimand: "ATE", "ATT" or "ATO".
+        guards: The guards of the call, which know "weights".
+
+    Returns:
+        Gating checks `balance` (no difference above 0.1), `equipoise` (a fifth of the patients with
+        a preference score from 0.3 to 0.7) and `effective_sample_size` (of the arm that loses most,
+        at least a quarter of it).
+
+    Raises:
+        DesignError: One patient carries more than half of an arm's weight.
+
+    Examples:
+        >>> checks = comparable_checks(np.array([0.3]), ["old"], arm=np.array([0, 0, 1, 1]),
+        ...     weight=np.ones(4), propensity=np.full(4, 0.5), estimand="ATE",
+        ...     guards=open_guards(GUARDS, override=None))
+        >>> [(one.check, one.passed) for one in checks]
+        [('balance', False), ('equipoise', True), ('effective_sample_size', True)]
+    """
+    _refuse_exploded(arm, weight, guards)
+    return [
+        _balance(gaps, terms),
+        _equipoise(arm, propensity),
+        _effective(arm, weight, estimand),
+    ]
+
+
+def _refuse_exploded(arm: np.ndarray, weight: np.ndarray, guards: Guards) -> None:
+    share, heavy = 0.0, 0
     for k in (0, 1):
-        own = model.weight[model.arm == k]
+        own = weight[arm == k]
         largest = float(own.max() / own.sum())
         # Of a handful of patients one may carry half without any weight being odd.
         if len(own) >= FEWEST and largest > share:
-            share, arm = largest, k
-    words = f"one patient carries {100 * share:.0f} % of the weight of arm {arm}"
+            share, heavy = largest, k
+    words = f"one patient carries {100 * share:.0f} % of the weight of arm {heavy}"
     guards.refuse(
         "weights", broken=share > MOST_SHARE, column="", count=1, message=words, repair=_OVERLAP
     )
@@ -291,9 +337,8 @@ def _balance(gaps: np.ndarray, terms: Sequence[str]) -> Check:
     return Check("balance", passed, words, float(size[worst]), MOST_SMD, gating=True)
 
 
-def _equipoise(model: PropensityModel) -> Check:
-    used = model.arm - model.residual
-    scores = preference_scores(used, model.arm)
+def _equipoise(arm: np.ndarray, propensity: np.ndarray) -> Check:
+    scores = preference_scores(propensity, arm)
     share = float(np.mean((scores >= 0.3) & (scores <= 0.7)))
     passed = share >= LEAST_EQUIPOISE
     words = f"{100 * share:.0f} % of patients could well have been in either arm"
@@ -302,14 +347,14 @@ def _equipoise(model: PropensityModel) -> Check:
     return Check("equipoise", passed, words, share, LEAST_EQUIPOISE, gating=True)
 
 
-def _effective(model: PropensityModel) -> Check:
-    sizes = {k: int(np.count_nonzero(model.arm == k)) for k in (0, 1)}
-    effective = model.effective_n()
+def _effective(arm: np.ndarray, weight: np.ndarray, estimand: str) -> Check:
+    sizes = {k: int(np.count_nonzero(arm == k)) for k in (0, 1)}
+    effective = effective_by_arm(arm, weight)
     least = min((0, 1), key=lambda k: effective[k] / sizes[k])
     share = effective[least] / sizes[least]
     passed = share >= LEAST_ESS
     words = f"{sizes[least]:,} patients of arm {least} weigh like {effective[least]:,.0f}"
-    if not passed and model.estimand != "ATO":
+    if not passed and estimand != "ATO":
         words += f"; {_OVERLAP}"
     name = "effective_sample_size"
     return Check(name, passed, words, share, LEAST_ESS, gating=True)
@@ -327,7 +372,7 @@ def standing_checks(rows: ArmRows, asked: Asked) -> list[Check]:
     """
     checks = [completeness_check(rows, outcome=asked.outcome)]
     if rows.cluster is not None:
-        checks.append(_clusters(rows))
+        checks.append(clusters_check(rows.arm, rows.cluster))
     words = "chance did not decide who took part: the arms are alike in the covariates given, and "
     words += "perhaps in nothing else; see the e_value"
     checks.append(Check("assignment", None, words))
@@ -336,13 +381,26 @@ def standing_checks(rows: ArmRows, asked: Asked) -> list[Check]:
     return [*checks, Check("new_users", None, words)]
 
 
-def _clusters(rows: ArmRows) -> Check:
-    assert rows.cluster is not None  # noqa: S101 - the caller looked
-    least = min(int(np.unique(rows.cluster[rows.arm == k]).size) for k in (0, 1))
+def clusters_check(arm: np.ndarray, cluster: np.ndarray) -> Check:
+    """Return whether each arm lies in clusters enough for a variance that has no small-sample form.
+
+    Args:
+        arm: 0 or 1.
+        cluster: Codes of what is independent.
+
+    Returns:
+        A gating check.
+
+    Examples:
+        >>> clusters_check(np.array([0, 0, 1, 1]), np.array([0, 1, 2, 3])).statistic
+        2.0
+    """
+    least = min(int(np.unique(cluster[arm == k]).size) for k in (0, 1))
     passed = least >= LEAST_CLUSTERS
     words = f"an arm lies in {count_words(least, 'cluster')}"
     if not passed:
-        words += "; a stacked variance is too small then: mean_difference(cluster=...) has CR2"
+        words += "; stacked and drawn errors are too small then: mean_difference(cluster=...) has "
+        words += "CR2"
     return Check("clusters", passed, words, float(least), float(LEAST_CLUSTERS), gating=True)
 
 

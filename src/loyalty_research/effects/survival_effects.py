@@ -18,6 +18,7 @@ import pandas as pd
 
 from loyalty_research.data.arguments import check_choice, check_share, check_whole
 from loyalty_research.data.frames import missing_columns, raise_faults
+from loyalty_research.effects.arms import MOST_GAP, refuse_whole_clusters
 from loyalty_research.effects.checks import Check, checks_table
 from loyalty_research.effects.effect import Effect, Facts
 from loyalty_research.effects.estimates import estimate_row, estimates_table, ratio_row
@@ -33,9 +34,14 @@ from loyalty_research.effects.follow_up import (
 )
 from loyalty_research.effects.guards import Guards, open_guards
 from loyalty_research.effects.immortal import IMMORTAL, enrolment_days, refuse_immortal
+from loyalty_research.effects.observational import (
+    clusters_check,
+    comparable_checks,
+    effective_by_arm,
+    standardised_differences,
+)
 from loyalty_research.effects.propensity_model import ESTIMANDS, IN_WHOM
 from loyalty_research.effects.resampling import Draws, bootstrap, check_draws
-from loyalty_research.effects.reweighting import effective_sizes, weight_checks
 from loyalty_research.effects.sensitivity import e_value_facts
 from loyalty_research.errors import UsageError
 from loyalty_research.retention.cox import cox_regression
@@ -43,6 +49,8 @@ from loyalty_research.retention.curve_limits import add_limits
 from loyalty_research.retention.curves import kaplan_meier
 from loyalty_research.retention.restricted_mean import restricted_mean_difference
 from loyalty_research.retention.rows import take_columns
+
+GUARDS = (IMMORTAL, "clusters", "weights")
 
 
 def weighted_retention(
@@ -146,7 +154,7 @@ def retention_difference(
         randomised: The arms were drawn by lot.
         exposed_at: Column with the day of enrolment, missing = never; given, an arm 1 of patients
             who enrolled after day 0 is refused.
-        override: Guard -> reason, for the guard "immortal time".
+        override: Guard -> reason, for "immortal time", "clusters" and "weights".
         time: Column with the time of event or censoring: whole units, not negative.
         event: Column that is true or 1 for an event, false or 0 for censoring.
         n_boot: Samples of the bootstrap, which is used with covariates, weights or clusters.
@@ -159,7 +167,9 @@ def retention_difference(
     Raises:
         UsageError: A day after the last observation of an arm, no seed, an unknown estimand.
         DataError: As for `weighted_retention`.
-        DesignError: `exposed_at` shows that arm 1 was decided after day 0.
+        DesignError: `exposed_at` shows that arm 1 was decided after day 0; whole clinics are in one
+            arm each and `cluster` is not given; one patient carries more than half of an arm's
+            weight.
         SeparationError: Covariates tell the arms apart.
 
     Examples:
@@ -224,7 +234,7 @@ def restricted_mean_effect(
         randomised: The arms were drawn by lot.
         exposed_at: Column with the day of enrolment, missing = never; given, an arm 1 of patients
             who enrolled after day 0 is refused.
-        override: Guard -> reason, for the guard "immortal time".
+        override: Guard -> reason, for "immortal time", "clusters" and "weights".
         time: Column with the time of event or censoring: whole units, not negative.
         event: Column that is true or 1 for an event, false or 0 for censoring.
         n_boot: Samples of the bootstrap, which is used with covariates, weights or clusters.
@@ -237,7 +247,9 @@ def restricted_mean_effect(
     Raises:
         UsageError: A horizon after the last observation of an arm, no seed, an unknown estimand.
         DataError: As for `weighted_retention`.
-        DesignError: `exposed_at` shows that arm 1 was decided after day 0.
+        DesignError: `exposed_at` shows that arm 1 was decided after day 0; whole clinics are in one
+            arm each and `cluster` is not given; one patient carries more than half of an arm's
+            weight.
         SeparationError: Covariates tell the arms apart.
 
     Examples:
@@ -276,7 +288,7 @@ def restricted_mean_effect(
         n_events=rows.events_by(until), variance=method, draws=draws, randomised=randomised,
         better="higher", unit=unit,
     )  # fmt: skip
-    return _effect(rows, table, facts, draws, randomised, guards)
+    return _effect(rows, table, facts, draws, randomised, guards, until)
 
 
 def hazard_ratio(
@@ -316,7 +328,7 @@ def hazard_ratio(
         randomised: The arms were drawn by lot.
         exposed_at: Column with the day of enrolment, missing = never; given, an arm 1 of patients
             who enrolled after day 0 is refused.
-        override: Guard -> reason, for the guard "immortal time".
+        override: Guard -> reason, for "immortal time", "clusters" and "weights".
         time: Column with the time of event or censoring: whole units, not negative.
         event: Column that is true or 1 for an event, false or 0 for censoring.
         n_boot: Samples of the bootstrap, which is used with covariates, weights or clusters.
@@ -329,7 +341,9 @@ def hazard_ratio(
     Raises:
         UsageError: A day after the last observation of an arm, no seed, an unknown estimand.
         DataError: As for `weighted_retention`.
-        DesignError: `exposed_at` shows that arm 1 was decided after day 0.
+        DesignError: `exposed_at` shows that arm 1 was decided after day 0; whole clinics are in one
+            arm each and `cluster` is not given; one patient carries more than half of an arm's
+            weight.
         SeparationError: Covariates tell the arms apart, or an arm has no event.
 
     Examples:
@@ -362,7 +376,7 @@ def hazard_ratio(
         level=shares, n_events=settings["n_events"], variance=method, draws=draws,
         randomised=randomised, better="lower", more={"levels_are": f"retention on day {day}"},
     )  # fmt: skip
-    return _effect(rows, table, facts, draws, randomised, guards)
+    return _effect(rows, table, facts, draws, randomised, guards, day)
 
 
 def smoothed_retention_difference(
@@ -404,7 +418,7 @@ def smoothed_retention_difference(
         randomised: The arms were drawn by lot.
         exposed_at: Column with the day of enrolment, missing = never; given, an arm 1 of patients
             who enrolled after day 0 is refused.
-        override: Guard -> reason, for the guard "immortal time".
+        override: Guard -> reason, for "immortal time", "clusters" and "weights".
         time: Column with the time of event or censoring: whole units, not negative.
         event: Column that is true or 1 for an event, false or 0 for censoring.
         n_boot: Samples of the bootstrap.
@@ -417,7 +431,9 @@ def smoothed_retention_difference(
     Raises:
         UsageError: A day after the last observation of an arm, no seed, an unknown estimand.
         DataError: As for `weighted_retention`.
-        DesignError: `exposed_at` shows that arm 1 was decided after day 0.
+        DesignError: `exposed_at` shows that arm 1 was decided after day 0; whole clinics are in one
+            arm each and `cluster` is not given; one patient carries more than half of an arm's
+            weight.
         SeparationError: Covariates tell the arms apart, or an arm has no event.
 
     Examples:
@@ -472,7 +488,7 @@ def _retention_effect(
         outcome=f"retention on day {day}", level=shares, n_events=rows.events_by(day),
         variance=method, draws=draws, randomised=randomised, better="higher",
     )  # fmt: skip
-    return _effect(rows, table, facts, draws, randomised, guards)
+    return _effect(rows, table, facts, draws, randomised, guards, day)
 
 
 def _open(
@@ -618,7 +634,7 @@ def _facts(
         causal=randomised or weighed, levels={k: float(level[k]) for k in (0, 1)},
         n_events=n_events,
         n_clusters=int(rows.unit.max()) + 1 if rows.clustered else None,
-        effective_n={} if weight is None else effective_sizes(rows.arm, weight),
+        effective_n={} if weight is None else effective_by_arm(rows.arm, weight),
         seed=None if draws is None else draws.seed, more=more or {},
     )  # fmt: skip
 
@@ -627,8 +643,9 @@ def _guarded(
     data: Any, rows: FollowUp, arm: str, exposed_at: str | None,
     override: Mapping[str, str] | None,
 ) -> Guards:  # fmt: skip
-    """Refuse an arm that was decided after day 0, where the day of enrolment is given."""
-    guards = open_guards([IMMORTAL], override=override)
+    """Refuse clinics assigned whole, and an arm decided after day 0 where that day is given."""
+    guards = open_guards(GUARDS, override=override)
+    refuse_whole_clusters(guards, data, arm=arm, named=rows.clustered)
     if exposed_at is None:
         return guards
     raise_faults(missing_columns(data, [exposed_at], table="data"))
@@ -640,12 +657,13 @@ def _guarded(
 
 def _effect(
     rows: FollowUp, table: Sequence[dict[str, Any] | None], facts: Facts, draws: Draws | None,
-    randomised: bool, guards: Guards,
+    randomised: bool, guards: Guards, until: int,
 ) -> Effect:  # fmt: skip
-    checks = [_assignment(rows, randomised), *guards.checks]
-    if rows.x is not None:
-        weight, p = rows.weights()
-        checks += weight_checks(rows.x[:, 1:], rows.terms, rows.arm, np.asarray(p), weight)
+    weighed = [] if rows.x is None else _weight_checks(rows, rows.x[:, 1:], guards)
+    checks = [_assignment(rows, randomised), *guards.checks, *weighed]
+    if rows.clustered:
+        checks.append(clusters_check(rows.arm, rows.unit))
+    checks.append(_followed_check(rows, until))
     if draws is not None:
         checks.append(draws.check())
     kept = [row for row in table if row is not None]
@@ -656,6 +674,34 @@ def _effect(
         checks.append(check)
     facts = dataclasses.replace(facts, more=more, overrides=dict(guards.used))
     return Effect(estimates_table(kept), checks_table(checks), facts)
+
+
+def _weight_checks(rows: FollowUp, x: np.ndarray, guards: Guards) -> list[Check]:
+    weight, p = rows.weights()
+    return comparable_checks(
+        standardised_differences(x, rows.arm, weight=weight), rows.terms, arm=rows.arm,
+        weight=weight, propensity=np.asarray(p), estimand=rows.estimand, guards=guards,
+    )  # fmt: skip
+
+
+def _followed_check(rows: FollowUp, until: int) -> Check:
+    """Return whether as many of each arm were followed until they left or to the day.
+
+    It does not withhold: curves allow for patients who are censored alike, such as those who came
+    late and whom the end of the data cuts off.
+    """
+    known = (rows.event > 0) | (rows.time >= until)
+    share = {k: float(known[rows.arm == k].mean()) for k in (0, 1)}
+    gap = abs(share[1] - share[0])
+    passed = gap <= MOST_GAP + 1e-9
+    words = f"followed until they left or to day {until} were {100 * share[1]:.1f} % with and "
+    words += f"{100 * share[0]:.1f} % without"
+    if not passed:
+        words += (
+            "; harmless where only the end of the data cuts off, else weigh by the probability of "
+            "being followed (censoring_weights) and try tipping_point"
+        )
+    return Check("follow_up", passed, words, gap, MOST_GAP)
 
 
 def _assignment(rows: FollowUp, randomised: bool) -> Check:
