@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 
+import pandas as pd
 import pytest
 
+from loyalty_research.effects.dose import dose_response
+from loyalty_research.effects.randomised import mean_difference, risk_difference
 from loyalty_research.effects.sensitivity import e_value, robustness_value
 from loyalty_research.errors import UsageError
 
@@ -113,3 +116,42 @@ def test_what_has_no_robustness_value_is_refused(arguments):
     given = {"estimate": 1.0, "std_error": 0.5, "df": 20} | arguments
     with pytest.raises(UsageError, match="std_error and q must be above 0, df above 1"):
         robustness_value(given.pop("estimate"), given.pop("std_error"), **given)
+
+
+# --- attached to associations ---------------------------------------------------------------------
+
+
+def test_an_unweighted_contrast_of_patients_who_chose_has_the_e_value_of_its_ratio():
+    data = pd.DataFrame(
+        {"arm": [0] * 20 + [1] * 20, "came": [1] * 5 + [0] * 15 + [1] * 10 + [0] * 10}
+    )
+    effect = risk_difference(data, arm="arm", outcome="came")
+    # 10 of 20 against 5 of 20: a ratio of 2, and 2 + sqrt(2).
+    assert effect.facts.more["e_value"] == pytest.approx(2 + math.sqrt(2))
+    assert "e_value" not in risk_difference(
+        data, arm="arm", outcome="came", randomised=True
+    ).facts.more  # fmt: skip
+
+
+def test_a_mean_has_the_e_value_of_its_difference_in_standard_deviations():
+    data = pd.DataFrame(
+        {"arm": [0] * 4 + [1] * 4, "sbp": [140.0, 144, 140, 144, 136, 140, 136, 140]}
+    )
+    effect = mean_difference(data, arm="arm", outcome="sbp", unit="mmHg")
+    # Means 142 and 138, deviation 2 in each arm: exp(0.91 * 2) as a ratio.
+    ratio = math.exp(0.91 * 2)
+    assert effect.facts.more["e_value"] == pytest.approx(ratio + math.sqrt(ratio * (ratio - 1)))
+
+
+def test_without_an_event_in_an_arm_there_is_no_e_value_and_nothing_breaks():
+    data = pd.DataFrame({"arm": [0] * 5 + [1] * 5, "came": [1, 1, 1, 0, 0] + [0] * 5})
+    checks = risk_difference(data, arm="arm", outcome="came").checks.set_index("check")
+    assert "no E-value" in checks.loc["e_value", "message"]
+
+
+def test_a_slope_by_dose_has_the_e_value_of_one_step():
+    data = pd.DataFrame({"calls": [0.0, 1, 2, 3], "score": [1.0, 2, 2, 3]})
+    effect = dose_response(data, dose="calls", outcome="score", dose_from="assigned")
+    # The line 1.1 + 0.6 calls leaves -0.1, 0.3, -0.3, 0.1: a deviation of sqrt(0.05).
+    ratio = math.exp(0.91 * 0.6 / math.sqrt(0.05))
+    assert effect.facts.more["e_value"] == pytest.approx(ratio + math.sqrt(ratio * (ratio - 1)))

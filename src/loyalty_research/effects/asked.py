@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +21,7 @@ from loyalty_research.effects.checks import Check, checks_table, count_words
 from loyalty_research.effects.effect import Effect, Facts
 from loyalty_research.effects.estimates import estimates_table
 from loyalty_research.effects.guards import Guards, open_guards
+from loyalty_research.effects.sensitivity import RATIO_MEASURES, e_value_facts
 from loyalty_research.errors import Fault, UsageError
 from loyalty_research.retention.design_matrix import needed_columns
 from loyalty_research.retention.rows import group_codes
@@ -219,15 +221,29 @@ def make_effect(
     missing = sum(rows.n_missing.values())
     if missing:
         estimand += f"; {count_words(missing, 'patient')} without a known {asked.outcome} left out"
+    e_values, told = ({}, []) if asked.randomised else _confounding(opened, table)
     facts = Facts(
         design=design_words(asked), estimand=estimand, measure=measure, outcome=asked.outcome,
         variance=variance, n=rows.n, unit=asked.unit, better=asked.better,
         causal=bool(asked.randomised), arms=(asked.arms[0], asked.arms[1]), levels=dict(levels),
         sizes=dict(enumerate(rows.sizes())),
         n_events=n_events, n_clusters=rows.n_clusters, n_missing=dict(rows.n_missing),
-        overrides=dict(opened.guards.used), seed=seed, more=dict(more or {}),
+        overrides=dict(opened.guards.used), seed=seed, more={**(more or {}), **e_values},
     )  # fmt: skip
-    return Effect(estimates_table(table), checks_table(opened.checks), facts)
+    return Effect(estimates_table(table), checks_table([*opened.checks, *told]), facts)
+
+
+def _confounding(
+    opened: Opened, table: list[dict[str, Any]]
+) -> tuple[dict[str, float], list[Check]]:
+    """Return how strong an unmeasured cause of arm and outcome explains an association away."""
+    rows = opened.rows
+    sd = math.sqrt(np.mean([rows.outcome[rows.arm == k].var() for k in (0, 1)]))
+    # Without a ratio the headline is a difference of means, whatever its unit is called.
+    has_ratio = any(row["scale"] in RATIO_MEASURES for row in table)
+    told = table if has_ratio else [table[0] | {"scale": "mean difference"}]
+    facts, check = e_value_facts(told, sd=sd)
+    return facts, [check]
 
 
 def design_words(asked: Asked) -> str:

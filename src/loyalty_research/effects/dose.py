@@ -18,6 +18,7 @@ from loyalty_research.effects.effect import Effect, Facts
 from loyalty_research.effects.estimates import estimate_row, estimates_table
 from loyalty_research.effects.guards import Guards, open_guards
 from loyalty_research.effects.linear import LinearFit, fit_linear
+from loyalty_research.effects.sensitivity import e_value_facts
 from loyalty_research.errors import Fault, UsageError
 from loyalty_research.retention.design_matrix import build_design, needed_columns
 from loyalty_research.retention.rows import group_codes, take_columns
@@ -108,6 +109,12 @@ mistake here, say why by override={'dose from later behaviour': ...}
     }  # fmt: skip
     rows, bend_check = _rows(fit, columns, y, code, settings)
     checks = [_source_check(randomised, dose_from, dose), *guards.checks, bend_check]
+    e_values: dict[str, float] = {}
+    if not randomised:
+        # The contrast of patients a step apart, whose outcome spreads as what the line leaves.
+        spread = float(np.std(y - columns @ fit.beta))
+        e_values, told = e_value_facts([rows[0] | {"scale": "mean difference"}], sd=spread)
+        checks.append(told)
     facts = Facts(
         design="dose drawn by lot" if randomised else f"dose, {dose_from}",
         estimand=f"difference in mean {outcome} for {step:g} more of {dose}, straight line, "
@@ -115,7 +122,7 @@ mistake here, say why by override={'dose from later behaviour': ...}
         measure="dose response", outcome=outcome, variance=fit.kind, n=len(table),
         unit=unit, better=better, causal=bool(randomised), n_clusters=fit.n_clusters,
         arms=("as it is", f"{step:g} more of {dose}"), n_missing={1: lost},
-        overrides=dict(guards.used),
+        overrides=dict(guards.used), more=e_values,
     )  # fmt: skip
     if fit.n_clusters is not None:
         checks.append(_cluster_check(fit))

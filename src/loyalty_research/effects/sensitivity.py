@@ -143,7 +143,9 @@ def e_value_facts(
     Returns:
         `e_value` and `e_value_limit`, missing where no ratio can be formed, and the check.
     """
-    ratio = next((row for row in rows if row["scale"] in RATIO_MEASURES), None)
+    ratios = [row for row in rows if row["scale"] in RATIO_MEASURES]
+    # A ratio of 0 or without end has no E-value.
+    ratio = next((row for row in ratios if 0 < row["estimate"] < math.inf), None)
     table = None
     if ratio is not None:
         table = _row_e_value(ratio, {"measure": ratio["scale"]})
