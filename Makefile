@@ -54,6 +54,7 @@ browser: setup
 
 bench: setup
 	$(BIN)/python benchmarks/retention.py
+	$(BIN)/python benchmarks/effects.py
 
 proof: setup
 	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python tools/prove.py

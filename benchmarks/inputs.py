@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 N_COVARIATES = 10
 COVARIATES = [f"x{k}" for k in range(1, N_COVARIATES + 1)]
+CONFOUNDERS = [f"x{k}" for k in range(20)]
 CAUSES = ("died", "lapsed", "moved")
 
 
@@ -55,6 +56,43 @@ def write_patients(folder: Path, n: int) -> Path:
         kind = np.float64 if name in COVARIATES else np.int32
         codes[name].to_numpy().astype(kind).tofile(columns / f"{name}.bin")
     table.to_parquet(path)
+    return path
+
+
+def write_choosers(folder: Path, n: int) -> Path:
+    """Write `n` patients who chose by 20 covariates that drive their score too, in 2,000 clinics.
+
+    `lot` is an arm that was drawn for whole clinics.
+    """
+    path = folder / f"choosers_{n}.parquet"
+    if path.exists():
+        return path
+    rng = np.random.default_rng(20)
+    x = rng.normal(size=(n, len(CONFOUNDERS)))
+    x[:, 10:] = x[:, 10:] > 0.5
+    slopes = np.linspace(-0.3, 0.3, len(CONFOUNDERS))
+    arm = (rng.random(n) < 1 / (1 + np.exp(-(x @ slopes)))).astype(np.int32)
+    score = x @ slopes[::-1] + arm * (1 + 0.3 * x[:, 0]) + rng.normal(size=n)
+    clinic = rng.integers(0, 2000, n)
+    lot = rng.integers(0, 2, 2000)[clinic]
+    table = pd.DataFrame(x, columns=CONFOUNDERS).assign(arm=arm, score=score, clinic=clinic)
+    table = table.assign(lot=lot, drawn=table["score"] + rng.normal(size=2000)[clinic])
+    table.to_parquet(path)
+    return path
+
+
+def write_roll_out(folder: Path, units: int, periods: int = 40) -> Path:
+    """Write units that start in any period from the fifth on, or never, with one covariate."""
+    path = folder / f"roll_out_{units}_{periods}.parquet"
+    if path.exists():
+        return path
+    rng = np.random.default_rng(1)
+    unit, period = np.repeat(np.arange(units), periods), np.tile(np.arange(1, periods + 1), units)
+    choices = np.r_[np.arange(5, periods + 1), np.full(10, np.nan)]
+    start = rng.choice(choices, units)[unit]
+    x = rng.normal(size=units)[unit]
+    y = x * period / periods + (period >= start) + rng.normal(size=len(unit))
+    pd.DataFrame({"unit": unit, "period": period, "start": start, "x": x, "y": y}).to_parquet(path)
     return path
 
 

@@ -1,11 +1,13 @@
 """Seconds and memory of one contender, each in a process of its own.
 
-A contender is a function of `contenders.py` or of `reference.R`. It prepares its input, which is
-not timed unless reading is part of the task, then runs; peak memory is what it took above that.
+A contender is a function of `contenders.py`, of `contenders_effects.py` or of `reference.R`. It
+prepares its input, which is not timed unless reading is part of the task, then runs; its memory is
+what it took above that.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import statistics
@@ -20,6 +22,8 @@ HERE = Path(__file__).parent
 REPEATS = 3
 ENOUGH_SECONDS = 30
 """A contender slower than this is run once: the ratio is then beyond doubt."""
+MISSING = 3
+"""Exit status where a library is not installed."""
 
 
 @dataclass(frozen=True)
@@ -30,16 +34,29 @@ class Measurement:
     megabytes: float
     runs: int
     answer: list[float]
+    processor: float = float("nan")
+    """Seconds of all processors together, which a busy machine does not stretch."""
+    peak: float = float("nan")
+    """Megabytes at the most, the input and all libraries among them."""
 
 
-def measure(contender: str, *arguments: object) -> Measurement:
-    """Return what a contender needed: `r:name` for R, a plain name for Python."""
+class NotInstalledError(Exception):
+    """A contender's library is not there; the comparison goes on without it."""
+
+
+def measure(contender: str, *arguments: object, python: str = sys.executable) -> Measurement:
+    """Return what a contender needed: `r:name` for R, a plain name for Python.
+
+    A name with a dot is a function of that module here; `python` is the interpreter to run it.
+    """
     words = [str(argument) for argument in arguments]
     if contender.startswith("r:"):
         command = ["Rscript", "--vanilla", str(HERE / "reference.R"), contender[2:], *words]
     else:
-        command = [sys.executable, str(HERE / "measure.py"), contender, *words]
+        command = [python, str(HERE / "measure.py"), contender, *words]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
+    if run.returncode == MISSING:
+        raise NotInstalledError(contender)
     if run.returncode:
         raise RuntimeError(f"{contender} failed:\n{run.stderr}")
     found = json.loads(run.stdout.strip().splitlines()[-1])
@@ -48,6 +65,8 @@ def measure(contender: str, *arguments: object) -> Measurement:
         found["megabytes"],
         len(found["seconds"]),
         [float(value) for value in found["answer"]],
+        statistics.median(found.get("processor", [float("nan")])),
+        found.get("peak", float("nan")),
     )
 
 
@@ -65,21 +84,29 @@ def _reset_peak() -> None:
 
 def _run(name: str, arguments: list[str]) -> dict[str, Any]:
     sys.path.insert(0, str(HERE))
-    import contenders
-
-    run = getattr(contenders, name)(*arguments)
+    module, _, function = name.rpartition(".")
+    run = getattr(importlib.import_module(module or "contenders"), function)(*arguments)
     _reset_peak()
     before = _memory("VmRSS")
     seconds: list[float] = []
+    processor: list[float] = []
     answer: Any = []
     while len(seconds) < REPEATS and sum(seconds) < ENOUGH_SECONDS:
-        start = time.perf_counter()
+        start, used = time.perf_counter(), time.process_time()
         answer = run()
         seconds.append(time.perf_counter() - start)
-    return {"seconds": seconds, "megabytes": _memory("VmHWM") - before, "answer": list(answer)}
+        processor.append(time.process_time() - used)
+    peak = _memory("VmHWM")
+    return {
+        "seconds": seconds, "processor": processor, "megabytes": peak - before, "peak": peak,
+        "answer": list(answer),
+    }  # fmt: skip
 
 
 if __name__ == "__main__":
-    result = _run(sys.argv[1], sys.argv[2:])
+    try:
+        result = _run(sys.argv[1], sys.argv[2:])
+    except ModuleNotFoundError:
+        sys.exit(MISSING)
     # Written past Python's own streams: libraries print to them.
     os.write(1, (json.dumps(result, default=float) + "\n").encode())
