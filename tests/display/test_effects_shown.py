@@ -19,6 +19,7 @@ from loyalty_research.display.tables_effects import (
     effect_table,
     effects_table,
     format_effect,
+    headline_row,
     published_effect,
 )
 from loyalty_research.effects import mean_difference, risk_difference
@@ -179,3 +180,14 @@ def test_lines_are_drawn_by_group():
     axes = plot_lines(rows, x="n", y="power", by="d", line=0.8, share=True)
     drawn = [line.get_ydata() for line in axes.lines if line.get_label() in ("a", "b")]
     assert np.allclose(drawn, [[0.1, 0.2], [0.3, 0.4]])
+
+
+def test_a_published_estimand_tells_no_exact_number_of_patients():
+    data = simulate_design("randomised", seed=1, n=3004).data
+    data["came"] = data["came"].astype(float).mask(data.index < 3)
+    effect = risk_difference(data, arm="arm", outcome="came", randomised=True)
+    assert "all 3,001 patients" in headline_row("Trial", effect)["estimand"]
+    assert "; 3 patients without" in headline_row("Trial", effect)["estimand"]
+    told = headline_row("Trial", effect, audience="publish")["estimand"]
+    assert "among about 3,000 patients compared" in told
+    assert "; a withheld number of patients without a known came left out" in told

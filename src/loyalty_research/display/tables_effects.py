@@ -22,7 +22,7 @@ from loyalty_research.display.words import (
     is_missing,
 )
 from loyalty_research.effects.effect import Effect
-from loyalty_research.effects.published import few_without
+from loyalty_research.effects.published import few_without, told_text
 from loyalty_research.effects.wording import RATIOS, SHARES, overrides_words
 
 _LIMITS = ("estimate", "conf_low", "conf_high")
@@ -133,7 +133,7 @@ def headline_row(name: str, effect: Effect, *, audience: str = "internal") -> di
         levels = {k: float("nan") if hidden else round(v, 3) for k, v in levels.items()}
     return {
         "design": name,
-        "estimand": effect.facts.estimand,
+        "estimand": told_text(effect.facts.estimand, audience=audience),
         **levels,
         **head,
         "withheld": effect.withheld,
