@@ -7,9 +7,13 @@ import pandas as pd
 import pytest
 
 from loyalty_research.data.simulate_designs import simulate_design
+from loyalty_research.effects.doubly_robust import doubly_robust_effect
+from loyalty_research.effects.g_computation import g_computation
 from loyalty_research.effects.guards import open_guards
+from loyalty_research.effects.matching import matched_effect
 from loyalty_research.effects.observational import comparable_checks, standardised_differences
 from loyalty_research.effects.propensity import propensity_weights
+from loyalty_research.effects.targeted import targeted_effect
 from loyalty_research.errors import DataError, DesignError, UsageError
 from loyalty_research.retention.design_matrix import SeparationError
 
@@ -432,5 +436,57 @@ def test_weights_that_leave_little_say_so_and_propose_the_overlap():
 def test_a_reader_is_told_that_nobody_drew_lots_and_about_members_of_long_standing(eight):
     table = propensity_weights(eight, **OLD).effect(outcome="sbp").checks.set_index("check")
     assert table.loc["assignment", "passed"] is None
-    assert table.loc["new_users", "passed"] is None
-    assert "keep those who joined at time zero" in table.loc["new_users", "message"]
+    assert table.loc["prevalent members", "passed"] is None
+    assert "keep those who joined at time zero" in table.loc["prevalent members", "message"]
+
+
+# --- time zero ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("design", "more"),
+    [
+        (propensity_weights, {}),
+        (doubly_robust_effect, {"outcome": "sbp"}),
+        (g_computation, {"outcome": "sbp"}),
+        (targeted_effect, {"outcome": "sbp"}),
+        (matched_effect, {"outcome": "sbp"}),
+    ],
+)
+def test_an_arm_joined_after_time_zero_is_refused_by_every_design(eight, design, more):
+    # Of the four who joined two did so on day 0, the others on days 4 and 7.
+    data = eight.assign(day=[None, None, None, 0, None, 0, 4, 7])
+    words = r"arm is 1 of 2 of 8 patients who enrolled after time zero.*landmark_trial"
+    with pytest.raises(DesignError, match=words):
+        design(data, **OLD, **more, exposed_at="day")
+
+
+def test_members_from_before_time_zero_withhold_the_effect(eight):
+    data = eight.assign(day=[None, None, None, -30, None, 0, 0, -1])
+    effect = propensity_weights(data, **OLD, exposed_at="day").effect(outcome="sbp")
+    assert "prevalent members" in effect.failed
+    check = effect.checks.set_index("check").loc["prevalent members"]
+    assert check["statistic"] == 2
+    assert "apply_criteria" in check["message"]
+
+
+def test_those_who_joined_on_time_zero_pass(eight):
+    data = eight.assign(day=[None, 9, None, 0, None, 0, 0, 0])
+    effect = doubly_robust_effect(data, outcome="sbp", **OLD, exposed_at="day")
+    checks = effect.checks.set_index("check")
+    assert checks.loc["immortal time", "passed"]
+    assert checks.loc["prevalent members", "passed"]
+    plain = doubly_robust_effect(data, outcome="sbp", **OLD)
+    assert effect.headline == plain.headline
+
+
+def test_an_arm_joined_later_passes_with_a_reason_which_is_kept(eight):
+    data = eight.assign(day=[None, None, None, 0, None, 0, 4, 7])
+    reason = {"immortal time": "all were promised the programme on day 0, in writing"}
+    weights = propensity_weights(data, **OLD, exposed_at="day", override=reason)
+    assert weights.effect(outcome="sbp").facts.overrides == reason
+
+
+def test_a_day_that_is_no_whole_number_is_refused(eight):
+    with pytest.raises(DataError, match="day is not a whole number of days in 1 of 8 rows"):
+        propensity_weights(eight.assign(day=[0.5] + [None] * 7), **OLD, exposed_at="day")

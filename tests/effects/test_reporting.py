@@ -215,7 +215,7 @@ def test_a_weighted_effect_shows_the_unadjusted_one_its_checks_and_its_e_value()
     rows = effect.estimates.set_index("term")["estimate"]
     assert f"unadjusted: {rows['unadjusted']:.2f}" in found.loc["16a", "answer"]
     assert "balance passed" in found.loc["9", "answer"]
-    assert "new_users for information" in found.loc["9", "answer"]
+    assert "prevalent members for information" in found.loc["9", "answer"]
     assert (
         f"E-value of the estimate {effect.facts.more['e_value']:.2f}"
         in (found.loc["12e", "answer"])

@@ -47,6 +47,7 @@ class Asked:
         arms: What arm 0 and arm 1 are called.
         override: Guard -> reason.
         conf_level: Coverage of intervals.
+        exposed_at: Column with the day of enrolment, counted from time zero, or None.
     """
 
     arm: str
@@ -60,6 +61,7 @@ class Asked:
     arms: tuple[str, str] = ("control", "programme")
     override: Mapping[str, str] | None = None
     conf_level: float = 0.95
+    exposed_at: str | None = None
 
 
 @dataclass

@@ -10,11 +10,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from loyalty_research.effects.checks import Check, count_words
 from loyalty_research.effects.guards import Guards
 from loyalty_research.errors import Fault
 from loyalty_research.retention.episodes import check_immortal_time
 
 IMMORTAL = "immortal time"
+NEW_USERS = "prevalent members"
 _WAYS = (
     "let emulate_trial(...) assign by the first day, or use landmark_trial(...), "
     "sequential_trials(...), time_varying_hazard_ratio(...)"
@@ -82,6 +84,36 @@ def refuse_immortal(
     if n:
         message += _told(at, time, event)
     guards.refuse(IMMORTAL, broken=n > 0, column=name, count=n, message=message, repair=_WAYS)
+
+
+def hold_to_time_zero(guards: Guards, *, arm: np.ndarray, at: np.ndarray, name: str) -> None:
+    """Refuse a baseline group that was joined after time zero, and tell who joined before it.
+
+    Args:
+        guards: The guards of the call, which know "immortal time".
+        arm: 0 or 1 of each patient.
+        at: Day of enrolment, infinite for never.
+        name: Column of the arm.
+
+    Raises:
+        DesignError: Somebody in arm 1 enrolled after day 0.
+
+    Examples:
+        >>> from loyalty_research.effects.guards import open_guards
+        >>> guards = open_guards([IMMORTAL], override=None)
+        >>> hold_to_time_zero(guards, arm=np.array([1, 0]), at=np.array([-9.0, np.inf]), name="in")
+        >>> [(one.check, one.passed) for one in guards.checks]
+        [('immortal time', True), ('prevalent members', False)]
+    """
+    late, before = int(((arm == 1) & (at > 0)).sum()), int((at < 0).sum())
+    message = f"{name} is 1 of {late:,} of {len(arm):,} patients who enrolled after time zero, and "
+    message += "had to stay until then"
+    guards.refuse(IMMORTAL, broken=late > 0, column=name, count=late, message=message, repair=_WAYS)
+    told = f"{count_words(before, 'patient')} enrolled before time zero"
+    if before:
+        told += "; those of them who left are not seen, so that members look too loyal: keep those "
+        told += "who joined at time zero (apply_criteria)"
+    guards.checks.append(Check(NEW_USERS, before == 0, told, float(before), 0.0, gating=True))
 
 
 def _told(at: np.ndarray, time: np.ndarray, event: np.ndarray) -> str:

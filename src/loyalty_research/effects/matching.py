@@ -69,6 +69,7 @@ def matched_effect(
     unit: str = "",
     better: str = "",
     arms: tuple[str, str] = ("control", "programme"),
+    exposed_at: str | None = None,
     override: Mapping[str, str] | None = None,
     conf_level: float = 0.95,
 ) -> Effect:
@@ -95,7 +96,10 @@ def matched_effect(
         unit: Unit of the outcome, such as "mmHg".
         better: "higher" or "lower", whichever is good for patients; "" leaves it unsaid.
         arms: What arm 0 and arm 1 are called.
-        override: Refusal -> reason why it is no mistake here; "clusters" can be.
+        exposed_at: Column with the day of enrolment counted from time zero, missing = never: an arm
+            of patients who enrolled later is refused, members from before are withheld.
+        override: Refusal -> reason why it is no mistake here; "clusters" and "immortal time" can
+            be.
         conf_level: Coverage of the interval.
 
     Returns:
@@ -119,7 +123,7 @@ def matched_effect(
     """
     asked = Asked(
         arm, outcome, covariates, unit=unit, better=better, arms=arms, override=override,
-        conf_level=conf_level,
+        conf_level=conf_level, exposed_at=exposed_at,
     )  # fmt: skip
     check_choice(estimand, ("ATT", "ATE"), name="estimand")
     check_choice(distance, DISTANCES, name="distance")

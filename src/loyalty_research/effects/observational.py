@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from loyalty_research.data.arguments import check_choice
-from loyalty_research.data.frames import raise_faults
+from loyalty_research.data.frames import missing_columns, raise_faults
 from loyalty_research.effects.arms import (
     KINDS,
     ArmRows,
@@ -24,6 +24,12 @@ from loyalty_research.effects.checks import Check, checks_table, count_words
 from loyalty_research.effects.effect import Effect, Facts
 from loyalty_research.effects.estimates import estimates_table
 from loyalty_research.effects.guards import Guards, open_guards
+from loyalty_research.effects.immortal import (
+    IMMORTAL,
+    NEW_USERS,
+    enrolment_days,
+    hold_to_time_zero,
+)
 from loyalty_research.effects.propensity_model import (
     IN_WHOM,
     PropensityModel,
@@ -38,6 +44,7 @@ from loyalty_research.effects.stacking import (
     naive_levels,
 )
 from loyalty_research.errors import Fault
+from loyalty_research.retention.rows import take_columns
 
 MOST_SMD = 0.1
 """Standardised difference from which arms are taken as unlike."""
@@ -53,7 +60,7 @@ MOST_SHARE = 0.5
 FEWEST = 20
 """Patients of an arm from which that is looked at."""
 
-GUARDS = ("clusters", "weights")
+GUARDS = ("clusters", "weights", IMMORTAL)
 _OVERLAP = "ask for the effect where both arms overlap, estimand='ATO', or trim=0.05"
 
 
@@ -96,7 +103,30 @@ def open_observed(data: Any, asked: Asked, *, kind: str, instead: str = "") -> O
     )  # fmt: skip
     refuse_constant(rows, asked.outcome)
     refuse_unclustered(guards, data, rows, arm=asked.arm, instead=instead)
+    look_at_enrolment(guards, data, asked)
     return Observed(rows, guards)
+
+
+def look_at_enrolment(guards: Guards, data: Any, asked: Asked) -> None:
+    """Refuse an arm that was decided after time zero, where the day of enrolment is given.
+
+    Args:
+        guards: The guards of the call; a check of members before time zero is added to them.
+        data: One row a patient.
+        asked: The arguments, `exposed_at` among them.
+
+    Raises:
+        DesignError: Somebody in arm 1 enrolled after day 0.
+        DataError: The column is missing, or holds days that are not whole.
+    """
+    if asked.exposed_at is None:
+        return
+    raise_faults(missing_columns(data, [asked.exposed_at], table="data"))
+    table = take_columns(data, [asked.arm, asked.exposed_at])
+    at, faults = enrolment_days(table[asked.exposed_at])
+    raise_faults(faults)
+    arm = table[asked.arm].astype(float).to_numpy()
+    hold_to_time_zero(guards, arm=arm, at=at, name=asked.arm)
 
 
 def refuse_constant(rows: ArmRows, outcome: str) -> None:
@@ -368,7 +398,8 @@ def standing_checks(rows: ArmRows, asked: Asked) -> list[Check]:
         asked: The arguments.
 
     Returns:
-        Checks: completeness, clusters where there are any, assignment and new users.
+        Checks: completeness, clusters where there are any, assignment, and prevalent members unless
+        `exposed_at` let the guards look at them.
     """
     checks = [completeness_check(rows, outcome=asked.outcome)]
     if rows.cluster is not None:
@@ -376,9 +407,12 @@ def standing_checks(rows: ArmRows, asked: Asked) -> list[Check]:
     words = "chance did not decide who took part: the arms are alike in the covariates given, and "
     words += "perhaps in nothing else; see the e_value"
     checks.append(Check("assignment", None, words))
+    if asked.exposed_at is not None:
+        return checks
     words = "the data do not show since when patients were members: keep those who joined at time "
-    words += "zero (apply_criteria), since members of long standing are those who stayed"
-    return [*checks, Check("new_users", None, words)]
+    words += "zero (apply_criteria), since members of long standing are those who stayed, or give "
+    words += "exposed_at="
+    return [*checks, Check(NEW_USERS, None, words)]
 
 
 def clusters_check(arm: np.ndarray, cluster: np.ndarray) -> Check:

@@ -22,6 +22,7 @@ from loyalty_research.effects.observational import (
     Found,
     Observed,
     effective_by_arm,
+    look_at_enrolment,
     make_observed,
     mean_differences,
     pooled_sd,
@@ -159,6 +160,7 @@ class PropensityWeights:
         asked = Asked(
             self._asked.arm, outcome, cluster=self._asked.cluster, unit=unit, better=better,
             arms=arms, override=self._asked.override, conf_level=conf_level,
+            exposed_at=self._asked.exposed_at,
         )  # fmt: skip
         check_asked(asked)
         check_choice(kind, KINDS, name="kind")
@@ -193,6 +195,7 @@ def propensity_weights(
     trim: float | None = None,
     truncate: float | None = None,
     cluster: str | None = None,
+    exposed_at: str | None = None,
     override: Mapping[str, str] | None = None,
 ) -> PropensityWeights:
     """Return weights under which the arms are alike in the covariates, without any outcome.
@@ -213,7 +216,10 @@ def propensity_weights(
         truncate: Propensity from 0 to 0.5: propensities are cut to lie between it and 1 less it,
             and counted.
         cluster: Column that names what is independent, such as the clinic.
-        override: Refusal -> reason why it is no mistake here; "clusters" and "weights" can be.
+        exposed_at: Column with the day of enrolment counted from time zero, missing = never: an arm
+            of patients who enrolled later is refused, members from before are withheld.
+        override: Refusal -> reason why it is no mistake here; "clusters", "weights" and "immortal
+            time" can be.
 
     Returns:
         The weights, with `balance()`, `overlap()`, `checks` and then `effect(outcome=...)`. The
@@ -234,12 +240,13 @@ def propensity_weights(
         >>> weights.weights["weight"].round(4).tolist()
         [1.3333, 1.3333, 1.3333, 4.0, 4.0, 1.3333, 1.3333, 1.3333]
     """
-    asked = Asked(arm, arm, covariates, cluster, override=override)
+    asked = Asked(arm, arm, covariates, cluster, override=override, exposed_at=exposed_at)
     guards = open_guards(GUARDS, override=override)
     held = _held(data)
     # The arm stands in for the outcome, which this step must not see.
     rows = open_arms(held, arm=arm, outcome=arm, covariates=covariates, cluster=cluster)
     refuse_unclustered(guards, held, rows, arm=arm)
+    look_at_enrolment(guards, held, asked)
     terms = rows.design.terms if rows.design is not None else []
     model = fit_propensity(
         rows.x, rows.arm, terms=terms, estimand=estimand, trim=trim, truncate=truncate

@@ -24,7 +24,12 @@ from loyalty_research.effects.effect import Effect, Facts
 from loyalty_research.effects.estimates import estimates_table, ratio_row
 from loyalty_research.effects.follow_up import curves_of, open_follow_up, retention_at, sums_of
 from loyalty_research.effects.guards import open_guards
-from loyalty_research.effects.immortal import IMMORTAL, enrolment_days, refuse_immortal
+from loyalty_research.effects.immortal import (
+    IMMORTAL,
+    NEW_USERS,
+    enrolment_days,
+    refuse_immortal,
+)
 from loyalty_research.effects.sensitivity import e_value_facts
 from loyalty_research.effects.survival_effects import (
     hazard_ratio,
@@ -37,7 +42,6 @@ from loyalty_research.retention.design_matrix import needed_columns
 from loyalty_research.retention.episodes import split_follow_up
 from loyalty_research.retention.rows import open_rows, take_columns
 
-NEW_USERS = "prevalent members"
 _RESERVED = ("arm", "trial", "trial_squared", "patient")
 
 
