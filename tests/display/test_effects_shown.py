@@ -10,6 +10,7 @@ from loyalty_research.display.figures_effects import (
     plot_effects,
     plot_event_study,
     plot_lines,
+    plot_overlap,
     plot_roll_out,
     plot_series,
 )
@@ -22,7 +23,7 @@ from loyalty_research.display.tables_effects import (
     headline_row,
     published_effect,
 )
-from loyalty_research.effects import mean_difference, risk_difference
+from loyalty_research.effects import mean_difference, propensity_weights, risk_difference
 from loyalty_research.errors import UsageError
 
 
@@ -149,6 +150,42 @@ def test_balance_is_drawn_from_the_largest_difference_down():
     assert axes.lines[1].get_xdata().tolist() == [-0.4, 0.1]
     with pytest.raises(UsageError, match="smd_weighted"):
         plot_balance(rows.drop(columns="smd_weighted"))
+
+
+def overlap_rows():
+    """Return two pieces of each arm: 3 and 9 patients without, 8 and 4 with the programme."""
+    return pd.DataFrame(
+        {"arm": [0, 0, 1, 1], "low": [0.0, 0.5] * 2, "high": [0.5, 1.0] * 2, "n": [3, 9, 8, 4],
+         "share": [0.25, 0.75, 2 / 3, 1 / 3], "weighted_share": [0.5] * 4}
+    )  # fmt: skip
+
+
+def test_overlap_draws_the_programme_above_and_the_comparison_below():
+    axes = plot_overlap(overlap_rows(), arms=("did not join", "joined"))
+    heights = {box.get_label(): [bar.get_height() for bar in box] for box in axes.containers}
+    assert heights == {"joined": [2 / 3, 1 / 3], "did not join": [-0.25, -0.75]}
+    lines = [line.get_data()[0].tolist() for line in axes.patches if hasattr(line, "get_data")]
+    assert lines == [[0.5, 0.5], [-0.5, -0.5]]
+
+
+def test_overlap_of_few_patients_is_not_published():
+    axes = plot_overlap(overlap_rows(), audience="publish")
+    shown = [bar.get_height() for box in axes.containers for bar in box]
+    assert np.isnan(shown).tolist() == [False, True, True, False]
+    lines = [line.get_data()[0].tolist() for line in axes.patches if hasattr(line, "get_data")]
+    assert lines == [[0.5, 0.0], [0.0, -0.5]]
+    with pytest.raises(UsageError, match="audience='all'"):
+        plot_overlap(overlap_rows(), audience="all")
+    with pytest.raises(UsageError, match="weighted_share"):
+        plot_overlap(overlap_rows().drop(columns="weighted_share"))
+
+
+def test_the_overlap_of_real_weights_adds_up_to_each_arm():
+    data = simulate_design("confounded", seed=1).data
+    found = propensity_weights(data, arm="arm", covariates=["x1", "x2", "x3"]).overlap(bins=10)
+    axes = plot_overlap(found)
+    for box in axes.containers:
+        assert abs(sum(bar.get_height() for bar in box)) == pytest.approx(1)
 
 
 def test_an_event_study_separates_before_from_after():

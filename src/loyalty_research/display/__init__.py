@@ -14,6 +14,7 @@ from loyalty_research.display.figures_effects import (
     plot_effects,
     plot_event_study,
     plot_lines,
+    plot_overlap,
     plot_roll_out,
     plot_series,
 )
@@ -113,6 +114,7 @@ __all__ = [
     "plot_lapse_windows",
     "plot_lines",
     "plot_mean_count",
+    "plot_overlap",
     "plot_parametric",
     "plot_proof",
     "plot_retention_curve",

@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from loyalty_research.data.arguments import check_choice
+from loyalty_research.display.disclosure import THRESHOLD
 from loyalty_research.display.fonts import fit_fonts
 from loyalty_research.display.tables_effects import format_effect, published_effect
 from loyalty_research.display.tables_results import level_of, term_label
@@ -28,7 +30,7 @@ from loyalty_research.display.theme import (
     wrap,
 )
 from loyalty_research.display.tidy import as_pandas, column_label, require_columns
-from loyalty_research.effects.effect import Effect
+from loyalty_research.effects.effect import AUDIENCES, Effect
 from loyalty_research.effects.wording import RATIOS, SHARES
 from loyalty_research.errors import UsageError
 
@@ -151,6 +153,67 @@ def plot_balance(balance: Any, *, labels: Mapping[Any, str] | None = None) -> Ax
         axes.set_xlabel("Standardised difference of means (shaded: within 0.1)")
         _legend(axes, columns=2)
         strip_frame(axes, keep=["bottom"])
+        fit_fonts(figure)
+    return axes
+
+
+def plot_overlap(
+    overlap: Any,
+    *,
+    arms: tuple[str, str] = ("control", "programme"),
+    audience: str = "internal",
+) -> Axes:
+    """Draw which probability of the programme the patients of each arm had, weighted and not.
+
+    Where one arm has nobody, nothing is known of patients like the other's.
+
+    Args:
+        overlap: `arm, low, high, n, share, weighted_share`, as `weights.overlap()` returns it.
+        arms: what arm 0 and arm 1 are called.
+        audience: "publish" leaves out pieces of 1 to 7 patients.
+
+    Returns:
+        The axes: the programme above, the comparison below; bars unweighted, lines weighted.
+
+    Raises:
+        UsageError: a column is missing, or an unknown audience.
+        SetupError: no installed font draws a name.
+
+    Examples:
+        >>> rows = pd.DataFrame({"arm": [0, 1], "low": 0.0, "high": 1.0, "n": [8, 9], "share": 1.0,
+        ...     "weighted_share": 1.0})
+        >>> plot_overlap(rows).get_xlabel()
+        'Probability of the programme, by its model'
+    """
+    check_choice(audience, AUDIENCES, name="audience")
+    rows = as_pandas(overlap)
+    named = ["arm", "low", "high", "n", "share", "weighted_share"]
+    require_columns(rows, named, what="the overlap")
+    if audience == "publish":
+        rows = rows.assign(hidden=rows["n"].between(1, THRESHOLD))
+        rows.loc[rows["hidden"], ["share", "weighted_share"]] = np.nan
+    with house_style(list(arms)):
+        figure = new_figure(3.3)
+        axes = place_axes(figure, left=0.9, right=0.3, top=0.4, bottom=0.62)
+        axes.axhline(0, color=GREY, linewidth=0.8)
+        for arm, side, colour in ((1, 1, COLOURS[0]), (0, -1, COLOURS[1])):
+            part = rows[rows["arm"] == arm].sort_values("low")
+            box: dict[str, Any] = {"width": part["high"] - part["low"], "align": "edge"}
+            axes.bar(
+                part["low"], side * part["share"], color=colour, alpha=0.45, label=arms[arm], **box
+            )
+            edges = np.append(part["low"], part["high"].iloc[-1:])
+            after = (side * part["weighted_share"]).fillna(0.0)
+            name = "after weighting" if arm else "_after"
+            axes.stairs(after, edges, color=INK, linewidth=1.2, label=name)
+        axes.set_xlim(0, 1)
+        axes.yaxis.set_major_formatter(lambda value, _: f"{100 * abs(value):.0f} %")
+        axes.set_xlabel("Probability of the programme, by its model")
+        axes.set_ylabel("Share of the arm")
+        axes.grid(axis="y", color=FAINT, linewidth=0.6)
+        axes.set_axisbelow(True)
+        _legend(axes, columns=3)
+        strip_frame(axes)
         fit_fonts(figure)
     return axes
 
