@@ -54,7 +54,7 @@ def roll_out_sentence(designs: Any, *, power: float) -> str:
     """
     table = as_pandas(designs)
     require_columns(table, ["design", "estimate", "n_clinics", "n_clinics_needed"], what="the plan")
-    best = table.loc[table["estimate"].astype(float).idxmax()]
+    best = table.iloc[int(table["estimate"].astype(float).argmax())]
     found, asked = (format_percent(share, digits=0) for share in (best["estimate"], power))
     start = f"With {plural(int(best['n_clinics']), 'clinic')} the {best['design']}"
     start += f" design has the most power, {found}"
