@@ -21,6 +21,7 @@ from loyalty_research.display.tables_effects import (
     effects_table,
     format_effect,
     headline_row,
+    overlap_table,
     published_effect,
 )
 from loyalty_research.effects import mean_difference, propensity_weights, risk_difference
@@ -169,15 +170,25 @@ def test_overlap_draws_the_programme_above_and_the_comparison_below():
 
 
 def test_overlap_of_few_patients_is_not_published():
-    axes = plot_overlap(overlap_rows(), audience="publish")
-    shown = [bar.get_height() for box in axes.containers for bar in box]
-    assert np.isnan(shown).tolist() == [False, True, True, False]
-    lines = [line.get_data()[0].tolist() for line in axes.patches if hasattr(line, "get_data")]
-    assert lines == [[0.5, 0.0], [0.0, -0.5]]
-    with pytest.raises(UsageError, match="audience='all'"):
-        plot_overlap(overlap_rows(), audience="all")
+    # Four pieces an arm; one of 3 patients takes the next smallest, 9, with it.
+    rows = pd.DataFrame(
+        {"arm": [0] * 4 + [1] * 4, "low": [0, 0.25, 0.5, 0.75] * 2,
+         "high": [0.25, 0.5, 0.75, 1] * 2,
+         "n": [3, 9, 31, 47, 0, 20, 52, 28], "weighted_share": [0.1, 0.2, 0.333, 0.367] * 2}
+    )  # fmt: skip
+    rows["share"] = rows["n"] / rows.groupby("arm")["n"].transform("sum")
+    shown = overlap_table(rows, audience="publish")
+    assert shown["n"].isna().tolist() == [True, True] + [False] * 6
+    assert shown["n"].dropna().tolist() == [30, 45, 0, 20, 50, 30]
+    assert shown["share"].dropna().tolist() == pytest.approx([0.4, 0.6, 0, 0.2, 0.5, 0.3])
+    assert shown["weighted_share"].dropna().tolist() == [0.33, 0.37, 0.1, 0.2, 0.33, 0.37]
+    pd.testing.assert_frame_equal(overlap_table(rows), rows)
+    control = plot_overlap(shown).containers[1]
+    assert np.isnan([bar.get_height() for bar in control]).tolist() == [True, True, False, False]
     with pytest.raises(UsageError, match="weighted_share"):
-        plot_overlap(overlap_rows().drop(columns="weighted_share"))
+        plot_overlap(rows.drop(columns="weighted_share"))
+    with pytest.raises(UsageError, match="audience"):
+        overlap_table(rows, audience="all")
 
 
 def test_the_overlap_of_real_weights_adds_up_to_each_arm():

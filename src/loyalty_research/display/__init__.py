@@ -61,6 +61,7 @@ from loyalty_research.display.tables_effects import (
     effect_sentence,
     effect_table,
     effects_table,
+    overlap_table,
     published_effect,
 )
 from loyalty_research.display.tables_results import (
@@ -102,6 +103,7 @@ __all__ = [
     "mean_count_table",
     "method_proof_sentence",
     "method_proof_table",
+    "overlap_table",
     "plot_adjusted_retention",
     "plot_attrition",
     "plot_balance",

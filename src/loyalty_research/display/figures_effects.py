@@ -9,8 +9,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from loyalty_research.data.arguments import check_choice
-from loyalty_research.display.disclosure import THRESHOLD
 from loyalty_research.display.fonts import fit_fonts
 from loyalty_research.display.tables_effects import format_effect, published_effect
 from loyalty_research.display.tables_results import level_of, term_label
@@ -30,7 +28,7 @@ from loyalty_research.display.theme import (
     wrap,
 )
 from loyalty_research.display.tidy import as_pandas, column_label, require_columns
-from loyalty_research.effects.effect import AUDIENCES, Effect
+from loyalty_research.effects.effect import Effect
 from loyalty_research.effects.wording import RATIOS, SHARES
 from loyalty_research.errors import UsageError
 
@@ -161,37 +159,32 @@ def plot_overlap(
     overlap: Any,
     *,
     arms: tuple[str, str] = ("control", "programme"),
-    audience: str = "internal",
 ) -> Axes:
     """Draw which probability of the programme the patients of each arm had, weighted and not.
 
     Where one arm has nobody, nothing is known of patients like the other's.
 
     Args:
-        overlap: `arm, low, high, n, share, weighted_share`, as `weights.overlap()` returns it.
+        overlap: `arm, low, high, share, weighted_share`, as `weights.overlap()` returns it, or for
+            readers outside `overlap_table()`; a missing share is not drawn.
         arms: what arm 0 and arm 1 are called.
-        audience: "publish" leaves out pieces of 1 to 7 patients.
 
     Returns:
         The axes: the programme above, the comparison below; bars unweighted, lines weighted.
 
     Raises:
-        UsageError: a column is missing, or an unknown audience.
+        UsageError: a column is missing.
         SetupError: no installed font draws a name.
 
     Examples:
-        >>> rows = pd.DataFrame({"arm": [0, 1], "low": 0.0, "high": 1.0, "n": [8, 9], "share": 1.0,
+        >>> rows = pd.DataFrame({"arm": [0, 1], "low": 0.0, "high": 1.0, "share": 1.0,
         ...     "weighted_share": 1.0})
         >>> plot_overlap(rows).get_xlabel()
         'Probability of the programme, by its model'
     """
-    check_choice(audience, AUDIENCES, name="audience")
     rows = as_pandas(overlap)
-    named = ["arm", "low", "high", "n", "share", "weighted_share"]
-    require_columns(rows, named, what="the overlap")
-    if audience == "publish":
-        rows = rows.assign(hidden=rows["n"].between(1, THRESHOLD))
-        rows.loc[rows["hidden"], ["share", "weighted_share"]] = np.nan
+    require_columns(rows, ["arm", "low", "high", "share", "weighted_share"], what="the overlap")
+    rows = rows.astype({"share": float, "weighted_share": float})
     with house_style(list(arms)):
         figure = new_figure(3.3)
         axes = place_axes(figure, left=0.9, right=0.3, top=0.4, bottom=0.62)

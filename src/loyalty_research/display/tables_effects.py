@@ -7,9 +7,10 @@ from typing import Any
 
 import pandas as pd
 
+from loyalty_research.display.disclosure import suppress_small_counts
 from loyalty_research.display.published_steps import publish_estimates
 from loyalty_research.display.tables_results import level_of, ratio_digits, term_label
-from loyalty_research.display.tidy import require_audience
+from loyalty_research.display.tidy import as_pandas, require_audience, require_columns
 from loyalty_research.display.worded import SUPPRESSED, WordedTable
 from loyalty_research.display.words import (
     MISSING,
@@ -231,6 +232,38 @@ def format_effect(row: Any) -> str:
     if scale in RATIOS:
         return format_interval(*values, percent=False, digits=ratio_digits(*values[1:]))
     return format_interval(*values, percent=False, digits=_decimals(values))
+
+
+def overlap_table(overlap: Any, *, audience: str = "internal") -> pd.DataFrame:
+    """Return how many of each arm have which probability of the programme, as it may be shown.
+
+    Args:
+        overlap: `arm, low, high, n, share, weighted_share`, as `weights.overlap()` returns it.
+        audience: "publish" hides pieces of 1 to 7 patients, and the next smallest where one of an
+            arm is hidden alone; shares are then those of the rounded counts.
+
+    Returns:
+        The same columns.
+
+    Raises:
+        UsageError: a column is missing, or an unknown audience.
+
+    Examples:
+        >>> rows = pd.DataFrame({"arm": 0, "low": [0.0, 0.25, 0.5], "high": [0.25, 0.5, 0.75],
+        ...     "n": [3, 9, 41], "share": [3 / 53, 9 / 53, 41 / 53], "weighted_share": 0.3})
+        >>> overlap_table(rows, audience="publish")[["n", "share"]].round(2).values.tolist()
+        [[<NA>, <NA>], [<NA>, <NA>], [40, 1.0]]
+    """
+    named = ["arm", "low", "high", "n", "share", "weighted_share"]
+    rows = as_pandas(overlap)
+    require_columns(rows, named, what="the overlap")
+    if require_audience(audience) == "internal":
+        return rows
+    shown = suppress_small_counts(rows, counts=["n"], by="arm")
+    # A share at full precision, times the patients of its arm, would tell the hidden count.
+    total = shown.groupby("arm")["n"].transform("sum")
+    weighted = shown["weighted_share"].astype("Float64").round(2).mask(shown["n"].isna())
+    return shown.assign(share=shown["n"] / total, weighted_share=weighted)
 
 
 def _decimals(values: list[float]) -> int:
