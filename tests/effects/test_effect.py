@@ -89,7 +89,8 @@ def test_json_holds_all_and_no_number_that_json_lacks():
     assert content["estimates"][0]["estimate"] is None
     assert content["facts"]["levels"] == {"0": 0.0, "1": None}
     assert content["checks"][0]["passed"] is None
-    assert content["withheld"] is False
+    # A ratio without a value is no answer.
+    assert content["withheld"] is True
 
 
 def test_a_row_is_flat_and_names_the_arm_at_its_end():

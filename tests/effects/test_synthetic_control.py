@@ -53,7 +53,7 @@ def test_a_mixture_is_found_again_and_the_effect_with_it(assert_columns):
     assert effect.facts.levels[1] - effect.facts.levels[0] == pytest.approx(-28)
     assert not effect.withheld
     sentence = effect.sentence()
-    assert "-28.0 minutes (no interval)" in sentence
+    assert "−28.0 minutes (no interval)" in sentence
     assert sentence.endswith("216 unit-periods.")
 
 

@@ -439,8 +439,10 @@ def _told(row: pd.Series, effect: Effect) -> str:
 
 def _draw_effect(axes: Axes, y: float, limits: Any, *, held: bool) -> None:
     estimate, low, high = limits
-    if np.isnan(estimate):
+    if not np.isfinite(estimate):
         return
+    # A limit that is infinite is told beside the line, which ends at the estimate.
+    low, high = (limit if np.isfinite(limit) else estimate for limit in (low, high))
     colour = GREY if held else COLOURS[0]
     axes.hlines(y, low, high, color=colour, linewidth=1.8, linestyle=DASHES[2] if held else "solid")
     axes.plot(estimate, y, "s", color=colour, mfc="white" if held else colour, markersize=5.5)

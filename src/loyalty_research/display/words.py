@@ -92,12 +92,17 @@ def format_number(value: Any, *, digits: int = 1, missing: str = MISSING) -> str
         digits: decimals.
         missing: what stands where there is no value.
 
+    Returns:
+        The text; the sign of infinity for what has no bound.
+
     Examples:
         >>> format_number(-12.345), format_number(1234.5, digits=0), format_number(-0.01)
         ('−12.3', '1,234', '0.0')
     """
     if is_missing(value):
         return missing
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
     text = f"{value:,.{digits}f}"
     if not any(figure in text for figure in "123456789"):
         text = text.lstrip("-")
@@ -128,6 +133,8 @@ def format_interval(
         '55.2 % (54.0 to 56.4)'
         >>> format_interval(412, 398, None, percent=False, digits=0, open_end="not reached")
         '412 (398 to not reached)'
+        >>> format_interval(1.8, 0.7, math.inf, percent=False)
+        '1.8 (0.7 to no limit)'
         >>> format_interval(1.0, None, None)
         '100.0 % (no interval)'
     """
@@ -139,8 +146,13 @@ def format_interval(
     else:
         head = format_number(estimate, digits=digits)
         ends = [format_number(v, digits=digits, missing=open_end) for v in (low, high)]
+    head = "infinite" if math.isinf(estimate) else head
     if is_missing(low) and is_missing(high):
         return f"{head} (no interval)"
+    open_ended = [not is_missing(v) and math.isinf(v) for v in (low, high)]
+    if all(open_ended):
+        return f"{head} (without limits)"
+    ends = ["no limit" if o else end for o, end in zip(open_ended, ends, strict=True)]
     return f"{head} ({' to '.join(ends)})"
 
 

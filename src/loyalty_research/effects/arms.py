@@ -12,7 +12,7 @@ import pandas as pd
 from loyalty_research.data.arguments import check_choice
 from loyalty_research.data.frames import missing_columns, raise_faults
 from loyalty_research.data.lending import column_names
-from loyalty_research.effects.checks import Check
+from loyalty_research.effects.checks import Check, count_words
 from loyalty_research.effects.guards import Guards
 from loyalty_research.errors import Fault
 from loyalty_research.retention.design_matrix import Design, build_design, needed_columns
@@ -29,6 +29,11 @@ MOST_GAP = 0.05
 
 _DROP = "drop these rows, saying how many, or find the value"
 _FEW = 6
+_LEAST_SHARE = 0.05
+"""Share of the rows below which a code is a value of a patient and is not quoted."""
+
+WIDEST = 1e100
+"""Size beyond which the square of a number, or of its inverse, fits into no floating number."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,23 @@ class ArmRows:
     def means(self) -> dict[int, float]:
         """Return the outcome's mean in each arm."""
         return {k: float(self.outcome[self.arm == k].mean()) for k in (0, 1)}
+
+
+def sizes_by_arm(arm: np.ndarray) -> dict[int, int]:
+    """Return the rows of each arm.
+
+    Args:
+        arm: 0 or 1.
+
+    Returns:
+        Arm -> rows.
+
+    Examples:
+        >>> sizes_by_arm(np.array([0, 1, 1]))
+        {0: 1, 1: 2}
+    """
+    treated = int(np.count_nonzero(arm))
+    return {0: len(arm) - treated, 1: treated}
 
 
 def open_arms(
@@ -165,7 +187,7 @@ def arm_faults(
         return [Fault("data", "", 0, "the table has no rows", "check the cohort's criteria")], none
     repair = "code the programme as 1, the comparison as 0"
     codes = values.astype("boolean") if _is_truth(values) else values
-    is_number = pd.api.types.is_numeric_dtype(codes)
+    is_number = pd.api.types.is_numeric_dtype(codes) and not is_complex(codes)
     if not is_number or not codes.dropna().isin([0, 1]).all():
         words = f"{arm} is {found_codes(values)}, not 0 or 1"
         return [Fault("data", arm, len(table), words, repair)], none
@@ -202,11 +224,16 @@ def outcome_faults(table: pd.DataFrame, outcome: str, kind: str) -> list[Fault |
     if not pd.api.types.is_numeric_dtype(values) and not truth:
         words = f"{outcome} is {found_codes(values)}, not a number"
         return [Fault("data", outcome, len(table), words, "convert it first")]
+    if is_complex(values):
+        words = f"{outcome} is complex, not a real number"
+        return [Fault("data", outcome, len(table), words, "convert it first")]
     numbers = values.dropna().to_numpy(float)
     if not np.isfinite(numbers).all():
         odd = int(np.count_nonzero(~np.isfinite(numbers)))
         words = f"{outcome} is infinite in {odd:,} of {len(table):,} rows"
         return [Fault("data", outcome, odd, words, "correct these rows")]
+    if sized := size_fault(numbers, outcome):
+        return [sized]
     if kind == "binary" and not np.isin(numbers, [0, 1]).all():
         words = f"{outcome} is {found_codes(values)}, not 0 or 1"
         return [Fault("data", outcome, len(table), words, "code the event as 1, all else as 0")]
@@ -215,6 +242,50 @@ def outcome_faults(table: pd.DataFrame, outcome: str, kind: str) -> list[Fault |
         words = f"{outcome} is no count in {odd:,} of {len(table):,} rows"
         return [Fault("data", outcome, odd, words, "give whole numbers of events, not rates")]
     return []
+
+
+def is_complex(values: pd.Series) -> bool:
+    """Return whether a column holds complex numbers, which have no order.
+
+    Args:
+        values: The column.
+
+    Returns:
+        True if it does.
+
+    Examples:
+        >>> is_complex(pd.Series([1 + 2j])), is_complex(pd.Series([1.0]))
+        (True, False)
+    """
+    return bool(pd.api.types.is_complex_dtype(values))
+
+
+def size_fault(numbers: np.ndarray, name: str, *, of: str = "data") -> Fault | None:
+    """Return the fault of numbers that cannot be squared, or None.
+
+    Args:
+        numbers: Finite ones.
+        name: Their column.
+        of: What the table is called.
+
+    Returns:
+        The fault: one is beyond 1e100, or all lie closer to 0 than 1e-100 without being 0.
+
+    Examples:
+        >>> size_fault(np.array([1e300, 1.0]), "cost").message
+        'cost is too large to be squared in 1 of 2 rows'
+        >>> size_fault(np.array([0.0, 5.0]), "cost") is None
+        True
+    """
+    size = np.abs(numbers)
+    large, largest = int(np.count_nonzero(size > WIDEST)), float(size.max(initial=0.0))
+    if large:
+        words = f"{name} is too large to be squared in {large:,} of {len(size):,} rows"
+        return Fault(of, name, large, words, "correct these rows, or choose another unit")
+    if 0 < largest < 1 / WIDEST:
+        words = f"{name} is too small to be squared in all {len(size):,} rows"
+        return Fault(of, name, len(size), words, "choose another unit")
+    return None
 
 
 def exposure_faults(table: pd.DataFrame, exposure: str) -> list[Fault | None]:
@@ -232,14 +303,15 @@ def exposure_faults(table: pd.DataFrame, exposure: str) -> list[Fault | None]:
         1
     """
     values = table[exposure]
-    if not pd.api.types.is_numeric_dtype(values) or pd.api.types.is_bool_dtype(values):
+    is_number = pd.api.types.is_numeric_dtype(values) and not is_complex(values)
+    if not is_number or pd.api.types.is_bool_dtype(values):
         words = f"{exposure} is {values.dtype}, not a length of time"
         return [Fault("data", exposure, 0, words, "give the time under observation")]
     numbers = values.dropna().to_numpy(float)
     odd = int(np.count_nonzero(~((numbers > 0) & np.isfinite(numbers))))
     words = f"{exposure} is not above 0 in {odd:,} of {len(table):,} rows"
     repair = "leave out rows without time under observation"
-    return [Fault("data", exposure, odd, words, repair)] if odd else []
+    return [Fault("data", exposure, odd, words, repair)] if odd else [size_fault(numbers, exposure)]
 
 
 def found_codes(values: pd.Series) -> str:
@@ -249,16 +321,26 @@ def found_codes(values: pd.Series) -> str:
         values: The column.
 
     Returns:
-        Words for a message.
+        Words for a message; a code that stands in few rows is counted and not quoted.
 
     Examples:
         >>> found_codes(pd.Series(["yes", "no"])), found_codes(pd.Series(range(9)))
         ("'no' or 'yes'", '9 different values')
+        >>> found_codes(pd.Series([0, 1] * 20 + [1962]))
+        '0 or 1 or 1 other value'
     """
-    codes = sorted(values.dropna().unique().tolist(), key=str)
-    if len(codes) > _FEW or len(codes) * 2 > len(values) + 2:
-        return f"{len(codes):,} different values"
-    return " or ".join(repr(code) for code in codes) or "missing"
+    try:
+        seen = values.value_counts()
+    except TypeError:
+        return "lists"
+    seen = seen[seen > 0]
+    if len(seen) > _FEW or len(seen) * 2 > len(values) + 2:
+        return f"{len(seen):,} different values"
+    often = seen.index[seen >= _LEAST_SHARE * len(values)].tolist()
+    told = [repr(code) for code in sorted(often, key=str)]
+    if len(told) < len(seen):
+        told.append(count_words(len(seen) - len(told), "other value"))
+    return " or ".join(told) or "missing"
 
 
 def completeness_check(rows: ArmRows, *, outcome: str) -> Check:

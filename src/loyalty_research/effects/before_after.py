@@ -126,7 +126,8 @@ override={'regression to the mean': ...}
         design="one group before and after", measure="change", outcome=after, variance="paired t",
         estimand=f"mean of {after} less {before} in the {len(first):,} patients with both",
         n=len(first), unit=unit, better=better, causal=False, arms=("before", "after"),
-        levels={0: float(first.mean()), 1: float(last.mean())}, n_missing={1: lost},
+        levels={0: float(first.mean()), 1: float(last.mean())},
+        sizes={0: len(first), 1: len(last)}, n_missing={1: lost},
         overrides=dict(guards.used),
         more={} if expected is None else {"expected_regression": expected},
     )  # fmt: skip

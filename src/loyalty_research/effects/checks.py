@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -52,6 +53,34 @@ def checks_table(checks: Sequence[Check]) -> pd.DataFrame:
         passed=passed, gating=table["gating"].astype(bool),
         statistic=table["statistic"].astype(float), threshold=table["threshold"].astype(float),
     )  # fmt: skip
+
+
+def answer_check(headline: Mapping[str, Any], *, said: bool) -> Check | None:
+    """Return the failed check of a headline that is no answer, or None.
+
+    Args:
+        headline: A row of estimates, by column.
+        said: The design says its headline in words of its own.
+
+    Returns:
+        The check: there is no number; or there is one, and neither interval nor p-value.
+
+    Examples:
+        >>> answer_check({"estimate": 0.0, "conf_low": math.nan, "p_value": math.nan},
+        ...     said=False).message
+        'nothing varies from which an error could be computed, so that nobody knows how sure the \
+estimate is; choose an outcome that varies within each arm, or study more patients'
+    """
+    known = {name: not pd.isna(headline[name]) for name in ("estimate", "conf_low", "p_value")}
+    if said or (known["estimate"] and (known["conf_low"] or known["p_value"])):
+        return None
+    words = "the data leave the estimate without a value, such as a ratio to none; read the other "
+    words += "rows, choose another measure, or study more patients"
+    if known["estimate"]:
+        words = "nothing varies from which an error could be computed, so that nobody knows how "
+        words += "sure the estimate is; choose an outcome that varies within each arm, or study "
+        words += "more patients"
+    return Check("answer", False, words, gating=True)
 
 
 def passed_or_missing(checks: pd.DataFrame) -> pd.Series:

@@ -131,7 +131,8 @@ def clone_censor_weight(
         f"against {against}, in all {copies.n:,} patients",
         measure="difference", outcome=f"retention on day {last}", better="higher",
         variance=table[0]["method"], n=copies.n, n_events=table[0]["n_events"],
-        levels={0: float(found[2]), 1: float(found[3])}, seed=start,
+        levels={0: float(found[2]), 1: float(found[3])}, sizes={0: copies.n, 1: copies.n},
+        seed=start,
         more={
             "n_joined_within_grace": joined, "grace": until, "comparison": comparison,
             "n_excluded": int(attrition["n_excluded"].sum()), **e_values,

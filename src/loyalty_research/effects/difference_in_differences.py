@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from loyalty_research.data.frames import raise_faults
+from loyalty_research.data.frames import missing_columns, raise_faults
 from loyalty_research.data.lending import column_names
 from loyalty_research.effects.adjusted import cluster_check, clusters_by_arm
 from loyalty_research.effects.arms import (
@@ -35,7 +35,7 @@ from loyalty_research.effects.effect import Effect, Facts
 from loyalty_research.effects.estimates import estimate_row, estimates_table
 from loyalty_research.effects.guards import Guards, open_guards
 from loyalty_research.effects.linear import LinearFit, fit_linear
-from loyalty_research.effects.panel import open_panel
+from loyalty_research.effects.panel import open_panel, orders_time
 from loyalty_research.errors import DataError, Fault
 from loyalty_research.retention.rows import group_codes, take_columns
 
@@ -173,7 +173,11 @@ def _open_rows(panel: Any, asked: Asked, by: str | None, places: _Places) -> Arm
     except DataError as error:
         faults += error.faults
     there = column_names(panel, table="data")
-    if all(name in there for name in [asked.arm, asked.outcome, *more]):
+    absent = [name for name in more if name not in there]
+    told = {fault.column for fault in faults}
+    named = [name for name in dict.fromkeys(absent) if name not in told]
+    faults += missing_columns(panel, named, table="data")
+    if not absent and all(name in there for name in [asked.arm, asked.outcome]):
         table = take_columns(panel, [asked.arm, asked.outcome, *places.filled])
         faults += _time_faults(table, asked, places)
     raise_faults(faults)
@@ -204,7 +208,7 @@ def _unit_faults(
 ) -> list[Fault]:
     unit, faults = table[str(places.unit)], []
     n_units = unit.nunique()
-    by_unit = treated.groupby(unit).agg(["min", "max"])
+    by_unit = treated.groupby(unit, observed=True).agg(["min", "max"])
     moved = int((by_unit["min"] < by_unit["max"]).sum())
     if moved:
         words = f"{places.treated} changes within {moved:,} of {n_units:,} units"
@@ -213,14 +217,18 @@ def _unit_faults(
     if places.period is None:
         return faults
     period = table[places.period]
+    if not orders_time(period):
+        words = f"{places.period} is {period.dtype}, neither a whole number nor a date"
+        repair = "number the periods 1, 2, 3 and so on"
+        return [*faults, Fault("data", places.period, len(table), words, repair)]
     twice = int(pd.DataFrame({"u": unit, "p": period}).duplicated().sum())
     if twice:
         words = f"{places.unit} and {places.period} occur more than once, in {twice:,} of "
         words += f"{len(table):,} rows too many"
         repair = "give one row a unit and period, such as its mean"
         faults.append(Fault("data", str(places.unit), twice, words, repair))
-    began = period.where(post.eq(1)).groupby(unit).transform("min")
-    back = int((post.eq(0) & (period > began)).groupby(unit).any().sum())
+    began = period.where(post.eq(1)).groupby(unit, observed=True).transform("min")
+    back = int((post.eq(0) & (period > began)).groupby(unit, observed=True).any().sum())
     if back:
         words = f"{places.post} goes back from 1 to 0 in {back:,} of {n_units:,} units"
         repair = "end these series before the programme ends"

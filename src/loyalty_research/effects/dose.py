@@ -163,8 +163,11 @@ def _open(
         if count:
             message = f"{name} is missing in {count:,} of {len(table):,} rows"
             faults.append(Fault("data", name, count, message, "drop or fill these rows"))
-    raise_faults(fault for fault in faults if fault is not None)
     known = table[outcome].notna()
+    if not known.any():
+        message = f"no row has a known {outcome}"
+        faults.append(Fault("data", outcome, len(table), message, "check the cohort's criteria"))
+    raise_faults(fault for fault in faults if fault is not None)
     return table[known].reset_index(drop=True), int((~known).sum())
 
 

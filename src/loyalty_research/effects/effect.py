@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from loyalty_research.data.arguments import check_choice
-from loyalty_research.effects.checks import passed_or_missing
+from loyalty_research.effects.checks import answer_check, checks_table, passed_or_missing
 from loyalty_research.effects.guards import check_reason
 from loyalty_research.effects.wording import effect_html, effect_sentence
 from loyalty_research.errors import UsageError
@@ -98,7 +98,9 @@ class Effect:
         estimates: `term`, perhaps columns of the design, `estimate, std_error, conf_low,
             conf_high, conf_level, p_value, n, n_events, scale, method`; the first row is the
             headline. Ratios are on the ratio scale, their standard errors on the log scale.
-        checks: `check, statistic, threshold, passed, gating, message`.
+        checks: `check, statistic, threshold, passed, gating, message`. A headline that the data
+            leave without a number, or without any measure of how sure it is, fails a check
+            "answer", whatever the design.
         facts: What one has to know beside the numbers.
 
     Examples:
@@ -113,6 +115,12 @@ class Effect:
     estimates: pd.DataFrame
     checks: pd.DataFrame
     facts: Facts
+
+    def __post_init__(self) -> None:
+        failed = answer_check(self.headline, said=bool(self.facts.more.get("in_words")))
+        if failed is not None and not self.checks["check"].eq(failed.check).any():
+            checks = [self.checks.astype({"passed": object}), checks_table([failed])]
+            object.__setattr__(self, "checks", pd.concat(checks, ignore_index=True))
 
     @property
     def headline(self) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +11,8 @@ import pandas as pd
 from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
 from loyalty_research.effects.effect import ESTIMATES
+
+_LARGEST_LOG = math.log(sys.float_info.max)
 
 
 def estimate_row(
@@ -91,7 +94,12 @@ def ratio_row(term: str, log_ratio: float, std_error: float, **settings: Any) ->
     """
     row = estimate_row(term, log_ratio, std_error, **settings)
     limits = ("estimate", "conf_low", "conf_high")
-    return row | {name: math.exp(row[name]) for name in limits}
+    return row | {name: _exp(row[name]) for name in limits}
+
+
+def _exp(value: float) -> float:
+    # An interval can be wider than the computer's numbers: it has no limit then.
+    return math.exp(value) if not value > _LARGEST_LOG else math.inf
 
 
 def estimates_table(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:

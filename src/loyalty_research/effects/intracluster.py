@@ -10,6 +10,7 @@ from scipy.stats import f as fisher
 
 from loyalty_research.data.arguments import check_share
 from loyalty_research.data.frames import missing_columns, raise_faults
+from loyalty_research.effects.arms import size_fault
 from loyalty_research.errors import Fault
 from loyalty_research.retention.rows import group_codes, take_columns
 
@@ -95,6 +96,13 @@ def _faults(table: pd.DataFrame, outcome: str, cluster: str) -> list[Fault]:
     if not pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
         words = f"{outcome} is {values.dtype}, not a number"
         return [Fault("data", outcome, n, words, "convert it first")]
+    numbers = values.dropna().to_numpy(float)
+    infinite = int(np.count_nonzero(np.isinf(numbers)))
+    if infinite:
+        words = f"{outcome} is infinite in {infinite:,} of {n:,} rows"
+        return [Fault("data", outcome, infinite, words, "correct these rows")]
+    if sized := size_fault(numbers, outcome):
+        return [sized]
     missing = int(table[cluster].isna().sum())
     if missing:
         words = f"{cluster} is missing in {missing:,} of {n:,} rows"

@@ -20,7 +20,7 @@ from scipy.stats import norm
 from loyalty_research.data.arguments import check_share
 from loyalty_research.data.frames import missing_columns, raise_faults
 from loyalty_research.data.lending import column_names
-from loyalty_research.effects.arms import ArmRows, completeness_check, open_arms
+from loyalty_research.effects.arms import ArmRows, completeness_check, open_arms, sizes_by_arm
 from loyalty_research.effects.checks import Check, checks_table
 from loyalty_research.effects.effect import Effect, Facts
 from loyalty_research.effects.estimates import estimate_row, estimates_table, ratio_row
@@ -118,7 +118,7 @@ class CensoringWeights:
                 estimand=f"{name} of {outcome}, arm 1 against arm 0, in all {len(arm):,} patients "
                 "had nobody been lost", variance="stacked equations of weights and means",
                 n=int(known.sum()), n_events=n_events, causal=randomised or self._weighed,
-                levels={k: float(means[k]) for k in (0, 1)},
+                levels={k: float(means[k]) for k in (0, 1)}, sizes=sizes_by_arm(arm[known]),
                 effective_n=effective_by_arm(arm[known], self.rows["weight"].to_numpy()[known]),
                 n_missing={k: int(((arm == k) & ~known).sum()) for k in (0, 1)}, more=more,
             ),
@@ -294,7 +294,8 @@ def loss_bounds(
         design="bounds for the lost", measure="mean difference", outcome=outcome, unit=unit,
         better=better, estimand="mean difference among completers, with what the lost could make "
         "of it", variance="HC2; Imbens and Manski's interval for bounds", n=rows.n, causal=False,
-        levels={k: float(plain[k]) for k in (0, 1)}, n_missing=dict(rows.n_missing),
+        levels={k: float(plain[k]) for k in (0, 1)}, sizes=dict(enumerate(rows.sizes())),
+        n_missing=dict(rows.n_missing),
     )  # fmt: skip
     checks = [completeness_check(rows, outcome=outcome)]
     return Effect(estimates_table(table), checks_table(checks), facts)
@@ -373,7 +374,8 @@ def tipping_point(
         design="delta adjustment", measure="mean difference", outcome=outcome, unit=unit,
         better=better, estimand="mean difference, the lost differing from the followed by delta",
         variance="HC2 with the share followed estimated", n=rows.n, causal=False,
-        levels={k: float(plain[k]) for k in (0, 1)}, n_missing=dict(rows.n_missing),
+        levels={k: float(plain[k]) for k in (0, 1)}, sizes=dict(enumerate(rows.sizes())),
+        n_missing=dict(rows.n_missing),
         more={"tipping_delta": tip, "null_delta": null, "lost_of": lost_of},
     )  # fmt: skip
     checks = [completeness_check(rows, outcome=outcome)]

@@ -171,8 +171,16 @@ def derive_first_treated(panel: Any, *, unit: str, period: str, treated: str) ->
     if odd:
         words = f"{treated} is neither 0 nor 1 in {odd:,} of {len(table):,} rows"
         faults.append(_fault(treated, odd, words, "code treated periods as 1, others as 0"))
-    began = table[period].where(status.eq(1)).groupby(table[unit]).transform("min")
-    back = (status.eq(0) & (table[period] > began)).groupby(table[unit]).any()
+    clock, _ = _clock(table[period])
+    if not orders_time(table[period]):
+        words = f"{period} is {table[period].dtype}, neither a whole number nor a date"
+        faults.append(_fault(period, 0, words, _NUMBER))
+        raise_faults(fault for fault in faults if fault is not None)
+    code = pd.factorize(table[unit])[0]
+    began = table[period].where(status.eq(1)).groupby(code).transform("min")
+    at = pd.Series(clock)
+    first = at.where(status.eq(1)).groupby(code).transform("min")
+    back = (status.eq(0) & (at > first)).groupby(code).any()
     if back.any():
         words = f"{treated} goes back from 1 to 0 in {int(back.sum()):,} of {len(back):,} units"
         repair = "end each unit's series before its treatment ends, or compare periods by hand"
@@ -326,6 +334,22 @@ def _clock(values: pd.Series) -> tuple[np.ndarray, str]:
         days = pd.to_datetime(values).astype("datetime64[s]")
         return np.where(days.isna(), math.nan, days.astype("int64").to_numpy(float)), "date"
     return np.full(len(values), math.nan), "text"
+
+
+def orders_time(values: pd.Series) -> bool:
+    """Return whether a column can tell what came first: numbers or dates, or nothing at all.
+
+    Args:
+        values: The column.
+
+    Returns:
+        True if it can.
+
+    Examples:
+        >>> orders_time(pd.Series([1, 2])), orders_time(pd.Series(["March", "May"]))
+        (True, False)
+    """
+    return _clock(values)[1] in ("number", "date", "none")
 
 
 def _first_rows(code: np.ndarray, n: int) -> np.ndarray:

@@ -14,6 +14,8 @@ from loyalty_research.errors import Fault, UsageError
 
 _DAYS_A_YEAR = 365.25
 _SHORTEST_MONTH = 28
+_LARGEST = 2**53
+"""Beyond it the computer skips whole numbers."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +141,11 @@ def time_faults(times: pd.Series, *, of: str = "series") -> list[Fault]:
         numbers = times.to_numpy(float)
         odd = int(np.count_nonzero(~np.isfinite(numbers) | (numbers != np.floor(numbers))))
         words = f"{name} is not a whole number in {odd:,} of {n:,} rows"
-        return [Fault(of, name, odd, words, "number the periods")] if odd else []
+        if odd:
+            return [Fault(of, name, odd, words, "number the periods")]
+        large = int(np.count_nonzero(np.abs(numbers) > _LARGEST))
+        words = f"{name} is too large to be counted one by one in {large:,} of {n:,} rows"
+        return [Fault(of, name, large, words, "number the periods from 1 on")] if large else []
     dates = pd.to_datetime(times)
     count = _count(dates, _kind(dates))
     step = number_periods(times).step

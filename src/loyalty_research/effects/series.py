@@ -11,6 +11,7 @@ import pandas as pd
 
 from loyalty_research.data.arguments import check_choice, check_whole
 from loyalty_research.data.frames import missing_columns, raise_faults
+from loyalty_research.effects.arms import is_complex, size_fault
 from loyalty_research.effects.period_numbers import PeriodNumbers, number_periods, time_faults
 from loyalty_research.errors import DataError, Fault, UsageError
 from loyalty_research.retention.rows import take_columns
@@ -180,8 +181,16 @@ def _column_faults(table: pd.DataFrame, columns: SeriesColumns) -> list[Fault]:
     if columns.control is not None:
         faults += number_faults(table, columns.control)
     if isinstance(columns.season, str):
-        faults += missing_faults(table, columns.season)
+        faults += missing_faults(table, columns.season) or _season_faults(table, columns.season)
     return faults
+
+
+def _season_faults(table: pd.DataFrame, name: str) -> list[Fault]:
+    kind = pd.api.types.infer_dtype(table[name], skipna=True)
+    if not kind.startswith("mixed") and kind != "complex":
+        return []
+    words, repair = f"{name} is {kind}", "name every season by a number, or each by a text"
+    return [Fault("series", name, len(table), words, repair)]
 
 
 def missing_faults(table: pd.DataFrame, name: str, *, of: str = "series") -> list[Fault]:
@@ -225,10 +234,14 @@ def number_faults(table: pd.DataFrame, name: str, *, of: str = "series") -> list
     if not pd.api.types.is_numeric_dtype(values) and infer not in ("boolean", "decimal"):
         kind = "text" if infer == "string" else values.dtype
         return [Fault(of, name, n, f"{name} is {kind}, not a number", "convert it first")]
-    odd = int(np.count_nonzero(np.isinf(values.to_numpy(float, na_value=np.nan))))
+    if is_complex(values):
+        return [Fault(of, name, n, f"{name} is complex, not a real number", "convert it first")]
+    numbers = values.to_numpy(float, na_value=np.nan)
+    odd = int(np.count_nonzero(np.isinf(numbers)))
     words = f"{name} is infinite in {odd:,} of {n:,} rows"
-    infinite = [Fault(of, name, odd, words, _CORRECT)] if odd else []
-    return [*missing_faults(table, name, of=of), *infinite]
+    wrong = Fault(of, name, odd, words, _CORRECT) if odd else None
+    wrong = wrong or size_fault(numbers[~np.isnan(numbers)], name, of=of)
+    return [*missing_faults(table, name, of=of), *([] if wrong is None else [wrong])]
 
 
 def _above_zero_faults(table: pd.DataFrame, name: str | None) -> list[Fault]:

@@ -390,7 +390,7 @@ def _facts(wedge: _Wedge, asked: Asked, exposure_time: bool, period: str, effect
         measure="average effect" if exposure_time else "constant effect",
         variance=METHOD, n=rows.n, causal=bool(asked.randomised),
         arms=(asked.arms[0], asked.arms[1]),
-        levels={0: level - effect, 1: level},
+        levels={0: level - effect, 1: level}, sizes=dict(enumerate(rows.sizes())),
         n_events=None if events is None else int(events.sum()),
         n_clusters=rows.n_clusters, n_missing=dict(rows.n_missing),
         overrides=dict(roll_out.guards.used),

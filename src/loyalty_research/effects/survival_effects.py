@@ -18,7 +18,7 @@ import pandas as pd
 
 from loyalty_research.data.arguments import check_choice, check_share, check_whole
 from loyalty_research.data.frames import missing_columns, raise_faults
-from loyalty_research.effects.arms import MOST_GAP, refuse_whole_clusters
+from loyalty_research.effects.arms import MOST_GAP, refuse_whole_clusters, sizes_by_arm
 from loyalty_research.effects.checks import Check, checks_table
 from loyalty_research.effects.effect import Effect, Facts
 from loyalty_research.effects.estimates import estimate_row, estimates_table, ratio_row
@@ -632,7 +632,7 @@ def _facts(
         design=design, estimand=f"{what}, arm 1 against arm 0, {whom}", measure=measure,
         outcome=outcome, variance=variance, n=rows.n, unit=unit, better=better,
         causal=randomised or weighed, levels={k: float(level[k]) for k in (0, 1)},
-        n_events=n_events,
+        sizes=sizes_by_arm(rows.arm), n_events=n_events,
         n_clusters=int(rows.unit.max()) + 1 if rows.clustered else None,
         effective_n={} if weight is None else effective_by_arm(rows.arm, weight),
         seed=None if draws is None else draws.seed, more=more or {},

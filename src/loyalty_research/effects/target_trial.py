@@ -19,6 +19,7 @@ import pandas as pd
 
 from loyalty_research.data.arguments import check_share, check_whole
 from loyalty_research.data.frames import missing_columns, raise_faults
+from loyalty_research.effects.arms import sizes_by_arm
 from loyalty_research.effects.checks import Check, checks_table, count_words
 from loyalty_research.effects.effect import Effect, Facts
 from loyalty_research.effects.estimates import estimates_table, ratio_row
@@ -656,15 +657,18 @@ def _cox_effect(
     )  # fmt: skip
     e_values, e_check = e_value_facts([row])
     levels: dict[int, float] = {}
+    sizes: dict[int, int] = {}
     if day is not None:
         opened = open_follow_up(rows, arm="arm", time="time", event="event")
         share = retention_at(curves_of(sums_of(opened, opened.base)), opened.days, [day])
         levels = {k: float(share[k, 0]) for k in (0, 1)}
+        sizes = sizes_by_arm(opened.arm)
     alike = f" alike in {', '.join(covariates)}" if covariates else ""
     facts = Facts(
         design="Cox's model", outcome="leaving", measure="hazard ratio", better="lower",
         estimand=f"ratio of the hazards of leaving between patients{alike}, {estimand}",
-        variance=method, n=len(rows), n_events=n_events, levels=levels, causal=bool(covariates),
+        variance=method, n=len(rows), n_events=n_events, levels=levels, sizes=sizes,
+        causal=bool(covariates),
         n_clusters=None if cluster is None else int(rows[cluster].nunique()),
         more=e_values | {"levels_are": f"retention on day {day} as it was"},
     )  # fmt: skip

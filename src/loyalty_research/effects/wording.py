@@ -15,6 +15,12 @@ if TYPE_CHECKING:
 SHARES = ("risk difference", "share", "probability", "difference in shares")
 """Scales that read as percentage points."""
 
+NO_LIMIT = "no limit"
+"""What stands for a limit that is infinite."""
+
+INFINITE = "infinite"
+"""What stands for a ratio to none."""
+
 RATIOS = ("risk ratio", "rate ratio", "odds ratio", "hazard ratio", "ratio of means")
 
 
@@ -131,14 +137,42 @@ def estimate_words(head: Mapping[str, Any], unit: str = "") -> str:
     # A minus sign, as tables and figures have it, and not a hyphen.
     texts = [text.replace("-", "−") for text in texts]
     level = f"{100 * float(head['conf_level']):g} % interval"
-    inside = "no interval" if math.isnan(numbers[1]) else f"{level} {texts[1]} to {texts[2]}"
-    return f"{texts[0]}{suffix} ({inside})"
+    inside = "no interval"
+    if not math.isnan(numbers[1]):
+        inside = f"{level} {limits_words(numbers[1], numbers[2], texts[1], texts[2])}"
+    estimate = f"{texts[0]}{suffix}" if math.isfinite(numbers[0]) else INFINITE
+    return f"{estimate} ({inside})"
+
+
+def limits_words(low: float, high: float, low_text: str, high_text: str) -> str:
+    """Return an interval in words, which has a limit on either side or not.
+
+    Args:
+        low: The lower limit.
+        high: The upper limit.
+        low_text: The lower limit as it reads.
+        high_text: The upper limit as it reads.
+
+    Returns:
+        The words.
+
+    Examples:
+        >>> limits_words(1.0, 2.0, "1.0", "2.0"), limits_words(1.0, math.inf, "1.0", "inf")
+        ('1.0 to 2.0', '1.0 to no limit')
+        >>> limits_words(-math.inf, math.inf, "", "")
+        'without limits'
+    """
+    if math.isinf(low) and math.isinf(high):
+        return "without limits"
+    ends = [NO_LIMIT if math.isinf(x) else t for x, t in ((low, low_text), (high, high_text))]
+    return " to ".join(ends)
 
 
 def _alike(numbers: list[float]) -> list[str]:
     """Return numbers with as many decimals as show the interval's width to two digits or so."""
     finite = [abs(number) for number in numbers if math.isfinite(number)]
-    spread = max(finite, default=0.0) - min(numbers) if finite else 0.0
+    known = [number for number in numbers if math.isfinite(number)]
+    spread = max(finite) - min(known) if finite else 0.0
     if not math.isfinite(spread) or spread <= 0:
         spread = max(finite, default=1.0) or 1.0
     digits = min(max(2 - math.ceil(math.log10(spread)), 0), 6)
@@ -165,10 +199,13 @@ def levels_words(effect: Effect) -> str:
     if set(facts.levels) != {0, 1}:
         return ""
     treated, control = facts.levels[1], facts.levels[0]
+    if not (math.isfinite(treated) and math.isfinite(control)):
+        return ""
     if facts.n_events is not None and max(abs(treated), abs(control)) <= 1 and not facts.unit:
         return f"levels {100 * treated:.1f} % and {100 * control:.1f} %"
     unit = f" {facts.unit}" if facts.unit else ""
-    return f"levels {treated:.3g} and {control:.3g}{unit}"
+    texts = [f"{level:.3g}".replace("-", "−") for level in (treated, control)]
+    return f"levels {texts[0]} and {texts[1]}{unit}"
 
 
 def _size(effect: Effect) -> str:
@@ -182,5 +219,5 @@ def _cell(value: Any) -> str:
     if value is None or (pd.api.types.is_scalar(value) and pd.isna(value)):
         return "–"
     if isinstance(value, float):
-        return f"{value:.4g}"
+        return f"{value:.4g}" if math.isfinite(value) else ("∞" if value > 0 else "−∞")
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
