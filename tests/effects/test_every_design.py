@@ -136,6 +136,14 @@ GIVEN: dict[str, Callable[[], Effect]] = {
         world("stepped_wedge"), outcome="score", cluster="clinic", period="period",
         treated="treated", randomised=True,
     ),
+    "roll_out_permutation_test": lambda: lr.roll_out_permutation_test(
+        world("stepped_wedge"), outcome="score", cluster="clinic", period="period",
+        treated="treated", randomised=True, seed=1, n_permutations=100,
+    ),
+    "permutation_test": lambda: lr.permutation_test(
+        world("clusters"), outcome="score", cluster="clinic", seed=1, randomised=True,
+        n_permutations=1000, **ARM,
+    ),
     "difference_in_differences": lambda: lr.difference_in_differences(
         both_starts(), outcome="score", treated="treated", post="post", unit="clinic"
     ),

@@ -71,6 +71,7 @@ from loyalty_research.effects.roll_out import (
     roll_out_power,
     roll_out_schedule,
 )
+from loyalty_research.effects.roll_out_permutation import roll_out_permutation_test
 from loyalty_research.effects.rosenbaum import rosenbaum_bounds
 from loyalty_research.effects.sensitivity import e_value, robustness_value
 from loyalty_research.effects.smoothness import smoothness_sensitivity
@@ -111,6 +112,7 @@ __all__ = [  # noqa: RUF022 - the order of the flow
     "risk_ratio",
     "mean_difference",
     "stepped_wedge_effect",
+    "roll_out_permutation_test",
     "rate_ratio",
     "permutation_test",
     "complier_effect",
