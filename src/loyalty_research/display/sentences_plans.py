@@ -67,8 +67,8 @@ def roll_out_sentence(designs: Any, *, power: float) -> str:
 
 def _needs(name: str, rows: pd.DataFrame) -> str:
     first = rows.iloc[0]
-    words = f"{name[:1].lower()}{name[1:]} {plural(int(first['n']), 'patient')}"
+    words = f"{name[:1].lower()}{name[1:]}"
     # Where patients are drawn themselves, each is a cluster of one.
     if is_missing(first["n_clusters"]) or first["n_clusters"] == first["n"]:
-        return f"{words} an arm"
-    return f"{words} in {int(first['n_clusters_t']):,} clinics an arm"
+        return f"{words} {plural(int(first['n']), 'patient')} an arm"
+    return f"{words} {plural(int(first['n_clusters_t']), 'clinic')} an arm"

@@ -98,7 +98,7 @@ REPORTS: Mapping[str, Report] = MappingProxyType(
                 ProgrammeEffectParameters,
                 tables=("attrition", "protocol", "weights", "balance", "answers", "checks"),
                 figures=("balance", "answers"),
-                findings=("effect", "days", "incentive"),
+                findings=("effect", "days"),
             ),
             Report(
                 "05_roll_out",
@@ -114,7 +114,7 @@ REPORTS: Mapping[str, Report] = MappingProxyType(
                 ServiceChangeParameters,
                 tables=("months", "checks", "placebos", "course", "answers", "estimates"),
                 figures=("months", "course", "answers"),
-                findings=("effect",),
+                findings=("effect", "neighbour"),
             ),
             Report(
                 "07_plan_a_study",
