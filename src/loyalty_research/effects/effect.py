@@ -173,6 +173,37 @@ class Effect:
         facts = dataclasses.replace(self.facts, overrides=overrides)
         return dataclasses.replace(self, checks=checks, facts=facts)
 
+    def add_checks(self, checks: pd.DataFrame) -> Effect:
+        """Return the effect with checks that were made beside it, which gate it as its own do.
+
+        Args:
+            checks: As `check_contamination`, `check_overlap_of_programmes`, `check_measurement` or
+                `check_pre_trends` return them.
+
+        Returns:
+            The same estimates, these checks after its own.
+
+        Raises:
+            UsageError: No such table.
+
+        Examples:
+            >>> from loyalty_research.effects import check_measurement, mean_difference
+            >>> data = pd.DataFrame({"arm": [0, 0, 1, 1], "sbp": [150.0, 148.0, 141.0, 139.0],
+            ...     "readings": [1, 1, 2, 3]})
+            >>> effect = mean_difference(data, arm="arm", outcome="sbp", randomised=True)
+            >>> more = check_measurement(data, arm="arm", measured="readings")
+            >>> effect.withheld, effect.add_checks(more).failed
+            (False, ['measurement'])
+        """
+        columns = list(self.checks)
+        missing = [name for name in columns if name not in checks]
+        if missing:
+            raise UsageError(
+                f"checks has no column {missing[0]!r}; give what a check_ call returns"
+            )
+        joined = pd.concat([self.checks, checks[columns]], ignore_index=True)
+        return dataclasses.replace(self, checks=joined)
+
     def sentence(self, *, audience: str = "internal") -> str:
         """Return the headline in one plain sentence.
 
