@@ -162,7 +162,8 @@ def test_deaths_of_smokers_weighted_are_those_of_the_book(nhefs):
     assert smooth.headline["estimate"] == pytest.approx(0.002, abs=5e-4)
     assert smooth.headline["conf_low"] == pytest.approx(-0.041, abs=6e-3)
     assert smooth.headline["conf_high"] == pytest.approx(0.037, abs=8e-3)
-    steps = retention_difference(nhefs, **settings)
+    why = {"time zero": "who had quit by the second visit, from which on deaths are counted"}
+    steps = retention_difference(nhefs, override=why, **settings)
     assert steps.facts.levels == pytest.approx(smooth.facts.levels, abs=5e-3)
     assert not steps.withheld
 
@@ -217,14 +218,16 @@ def test_with_arms_drawn_by_lot_formula_and_bootstrap_give_one_error():
 def test_a_contrast_of_those_who_chose_is_withheld_unless_weighted():
     data = setting_e(6)
     plain = retention_difference(data, arm="arm", day=730)
-    assert plain.failed == ["assignment"]
+    assert plain.failed == ["assignment", "time zero"]
     assert not plain.facts.causal
-    settings = {"covariates": ["x"], "seed": 1, "n_boot": 50}
+    settings = {"covariates": ["x"], "seed": 1, "n_boot": 50, "exposed_at": "joined"}
+    data["joined"] = data["arm"].map({0: None, 1: 0})
     weighed = retention_difference(data, arm="arm", day=730, **settings)
     assert weighed.facts.causal
     assert not weighed.withheld
     assert weighed.checks["check"].tolist() == [
-        "assignment", "clusters", "weights", "balance", "equipoise", "effective_sample_size",
+        "assignment", "clusters", "time zero", "immortal time", "weights", "balance", "equipoise",
+        "effective_sample_size",
         "follow_up", "bootstrap", "e_value",
     ]  # fmt: skip
     assert weighed.facts.more["e_value"] > 1
@@ -333,6 +336,34 @@ def test_an_arm_decided_after_day_0_is_refused_wherever_the_day_of_enrolment_is_
     aligned = data.assign(enrolled=data["enrolled"].clip(upper=0))
     effect = retention_difference(aligned, arm="arm", day=3, exposed_at="enrolled")
     assert "immortal time" not in effect.failed
+
+
+OVER_TIME = (
+    (retention_difference, {"day": 3}),
+    (restricted_mean_effect, {"horizon": 3}),
+    (hazard_ratio, {"day": 3}),
+    (smoothed_retention_difference, {"day": 3, "degree": 1, "n_boot": 50, "seed": 1}),
+)
+
+
+@pytest.mark.parametrize(("measure", "more"), OVER_TIME)
+def test_arms_of_choice_are_withheld_unless_it_is_shown_that_they_began_on_day_0(measure, more):
+    data = EIGHT.assign(enrolled=[None] * 4 + [0] * 4)
+    silent = measure(data, arm="arm", **more)
+    assert "time zero" in silent.failed
+    told = silent.checks.set_index("check").loc["time zero", "message"]
+    assert told.startswith("not stated when patients joined: give exposed_at=")
+    stated = measure(data, arm="arm", exposed_at="enrolled", **more)
+    assert "time zero" not in stated.failed
+    assert stated.checks.set_index("check").loc["time zero", "passed"]
+    drawn = measure(data, arm="arm", randomised=True, **more)
+    assert "time zero" not in drawn.checks["check"].tolist()
+    why = {"time zero": "all signed the form at their first visit"}
+    passed = measure(data, arm="arm", override=why, **more)
+    assert "time zero" not in passed.failed
+    assert passed.facts.overrides == why
+    later = silent.override("time zero", reason=why["time zero"])
+    assert (later.failed, later.facts.overrides) == (passed.failed, why)
 
 
 def test_clinics_that_were_given_the_programme_whole_are_refused_without_a_cluster():

@@ -17,6 +17,7 @@ from loyalty_research.retention.episodes import check_immortal_time
 
 IMMORTAL = "immortal time"
 NEW_USERS = "prevalent members"
+TIME_ZERO = "time zero"
 _WAYS = (
     "let emulate_trial(...) assign by the first day, or use landmark_trial(...), "
     "sequential_trials(...), time_varying_hazard_ratio(...)"
@@ -114,6 +115,35 @@ def hold_to_time_zero(guards: Guards, *, arm: np.ndarray, at: np.ndarray, name: 
         told += "; those of them who left are not seen, so that members look too loyal: keep those "
         told += "who joined at time zero (apply_criteria)"
     guards.checks.append(Check(NEW_USERS, before == 0, told, float(before), 0.0, gating=True))
+
+
+def time_zero_check(guards: Guards, *, known: bool) -> Check:
+    """Return whether anything shows that an arm of a comparison over time began on day 0.
+
+    Args:
+        guards: The guards of the call, which know "time zero".
+        known: The call gives the day of enrolment.
+
+    Returns:
+        A gating check, which fails where it does not; one that the caller overrides gates no more.
+
+    Examples:
+        >>> from loyalty_research.effects.guards import open_guards
+        >>> check = time_zero_check(open_guards([TIME_ZERO], override=None), known=False)
+        >>> check.passed, check.message
+        (False, 'not stated when patients joined: give exposed_at=, or let emulate_trial(...) form \
+the arms')
+    """
+    if known:
+        told = "the day of enrolment is given and held against day 0"
+        return Check(TIME_ZERO, True, told, gating=True)
+    told = "not stated when patients joined: give exposed_at=, or let emulate_trial(...) form the "
+    told += "arms"
+    reason = guards.override.get(TIME_ZERO)
+    if reason is None:
+        return Check(TIME_ZERO, False, told, gating=True)
+    guards.used[TIME_ZERO] = reason
+    return Check(TIME_ZERO, False, f"{told}; overridden: {reason}")
 
 
 def _told(at: np.ndarray, time: np.ndarray, event: np.ndarray) -> str:

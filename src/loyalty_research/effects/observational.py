@@ -27,6 +27,7 @@ from loyalty_research.effects.guards import Guards, open_guards
 from loyalty_research.effects.immortal import (
     IMMORTAL,
     NEW_USERS,
+    TIME_ZERO,
     enrolment_days,
     hold_to_time_zero,
 )
@@ -398,8 +399,8 @@ def standing_checks(rows: ArmRows, asked: Asked) -> list[Check]:
         asked: The arguments.
 
     Returns:
-        Checks: completeness, clusters where there are any, assignment, and prevalent members unless
-        `exposed_at` let the guards look at them.
+        Checks: completeness, clusters where there are any, assignment, and that neither time zero
+        nor prevalent members were looked at, unless `exposed_at` let the guards do so.
     """
     checks = [completeness_check(rows, outcome=asked.outcome)]
     if rows.cluster is not None:
@@ -409,6 +410,8 @@ def standing_checks(rows: ArmRows, asked: Asked) -> list[Check]:
     checks.append(Check("assignment", None, words))
     if asked.exposed_at is not None:
         return checks
+    words = "not looked at: whether patients joined by the day from which the outcome counts; give "
+    checks.append(Check(TIME_ZERO, None, words + "exposed_at="))
     words = "the data do not show since when patients were members: keep those who joined at time "
     words += "zero (apply_criteria), since members of long standing are those who stayed, or give "
     words += "exposed_at="

@@ -33,7 +33,13 @@ from loyalty_research.effects.follow_up import (
     sums_of,
 )
 from loyalty_research.effects.guards import Guards, open_guards
-from loyalty_research.effects.immortal import IMMORTAL, enrolment_days, refuse_immortal
+from loyalty_research.effects.immortal import (
+    IMMORTAL,
+    TIME_ZERO,
+    enrolment_days,
+    refuse_immortal,
+    time_zero_check,
+)
 from loyalty_research.effects.observational import (
     clusters_check,
     comparable_checks,
@@ -50,7 +56,7 @@ from loyalty_research.retention.curves import kaplan_meier
 from loyalty_research.retention.restricted_mean import restricted_mean_difference
 from loyalty_research.retention.rows import take_columns
 
-GUARDS = (IMMORTAL, "clusters", "weights")
+GUARDS = (IMMORTAL, TIME_ZERO, "clusters", "weights")
 
 
 def weighted_retention(
@@ -81,7 +87,8 @@ def weighted_retention(
         time: Column with the time of event or censoring: whole units, not negative.
         event: Column that is true or 1 for an event, false or 0 for censoring.
         n_boot: Samples of the bootstrap, which is used with covariates, weights or clusters.
-        seed: Starts its random numbers; needed with it.
+        seed: Starts its random numbers; needed with it. One seed repeats one order of rows:
+            sort them by the patient's identifier to have the same interval again.
         conf_level: Coverage of the pointwise intervals, on the log-log scale.
 
     Returns:
@@ -152,13 +159,15 @@ def retention_difference(
         cluster: Column that names what is independent.
         estimand: In whom: "ATE" in all, "ATT" in those who joined, "ATO" in the overlap.
         randomised: The arms were drawn by lot.
-        exposed_at: Column with the day of enrolment, missing = never; given, an arm 1 of patients
-            who enrolled after day 0 is refused.
-        override: Guard -> reason, for "immortal time", "clusters" and "weights".
+        exposed_at: Column with the day of enrolment, missing = never: an arm 1 of patients who
+            enrolled after day 0 is refused. Without it and without a lot the check "time zero"
+            fails, since nothing shows when the arms were formed.
+        override: Guard -> reason, for "immortal time", "time zero", "clusters" and "weights".
         time: Column with the time of event or censoring: whole units, not negative.
         event: Column that is true or 1 for an event, false or 0 for censoring.
         n_boot: Samples of the bootstrap, which is used with covariates, weights or clusters.
-        seed: Starts its random numbers; needed with it.
+        seed: Starts its random numbers; needed with it. One seed repeats one order of rows:
+            sort them by the patient's identifier to have the same interval again.
         conf_level: Coverage of the intervals.
 
     Returns:
@@ -181,7 +190,7 @@ def retention_difference(
     """
     level, day = check_share(conf_level, name="conf_level"), check_whole(day, name="day")
     rows = _open(data, arm, time, event, covariates, weight, cluster, estimand)
-    guards = _guarded(data, rows, arm, exposed_at, override)
+    guards = _guarded(data, rows, arm, exposed_at, override, randomised)
     _refuse_far(rows, day, "day")
     if rows.simple:
         draws, share = None, retention_at(curves_of(sums_of(rows, rows.base)), rows.days, [day])
@@ -232,13 +241,15 @@ def restricted_mean_effect(
         cluster: Column that names what is independent.
         estimand: In whom: "ATE" in all, "ATT" in those who joined, "ATO" in the overlap.
         randomised: The arms were drawn by lot.
-        exposed_at: Column with the day of enrolment, missing = never; given, an arm 1 of patients
-            who enrolled after day 0 is refused.
-        override: Guard -> reason, for "immortal time", "clusters" and "weights".
+        exposed_at: Column with the day of enrolment, missing = never: an arm 1 of patients who
+            enrolled after day 0 is refused. Without it and without a lot the check "time zero"
+            fails, since nothing shows when the arms were formed.
+        override: Guard -> reason, for "immortal time", "time zero", "clusters" and "weights".
         time: Column with the time of event or censoring: whole units, not negative.
         event: Column that is true or 1 for an event, false or 0 for censoring.
         n_boot: Samples of the bootstrap, which is used with covariates, weights or clusters.
-        seed: Starts its random numbers; needed with it.
+        seed: Starts its random numbers; needed with it. One seed repeats one order of rows:
+            sort them by the patient's identifier to have the same interval again.
         conf_level: Coverage of the intervals.
 
     Returns:
@@ -261,7 +272,7 @@ def restricted_mean_effect(
     level = check_share(conf_level, name="conf_level")
     until = check_whole(horizon, name="horizon", minimum=1)
     rows = _open(data, arm, time, event, covariates, weight, cluster, estimand)
-    guards = _guarded(data, rows, arm, exposed_at, override)
+    guards = _guarded(data, rows, arm, exposed_at, override, randomised)
     _refuse_far(rows, until, "horizon")
     if rows.simple:
         draws, areas = None, areas_of(curves_of(sums_of(rows, rows.base)), rows.days, until)
@@ -326,13 +337,15 @@ def hazard_ratio(
         cluster: Column that names what is independent.
         estimand: In whom: "ATE" in all, "ATT" in those who joined, "ATO" in the overlap.
         randomised: The arms were drawn by lot.
-        exposed_at: Column with the day of enrolment, missing = never; given, an arm 1 of patients
-            who enrolled after day 0 is refused.
-        override: Guard -> reason, for "immortal time", "clusters" and "weights".
+        exposed_at: Column with the day of enrolment, missing = never: an arm 1 of patients who
+            enrolled after day 0 is refused. Without it and without a lot the check "time zero"
+            fails, since nothing shows when the arms were formed.
+        override: Guard -> reason, for "immortal time", "time zero", "clusters" and "weights".
         time: Column with the time of event or censoring: whole units, not negative.
         event: Column that is true or 1 for an event, false or 0 for censoring.
         n_boot: Samples of the bootstrap, which is used with covariates, weights or clusters.
-        seed: Starts its random numbers; needed with it.
+        seed: Starts its random numbers; needed with it. One seed repeats one order of rows:
+            sort them by the patient's identifier to have the same interval again.
         conf_level: Coverage of the intervals.
 
     Returns:
@@ -354,7 +367,7 @@ def hazard_ratio(
     """
     level, day = check_share(conf_level, name="conf_level"), check_whole(day, name="day")
     rows = _open(data, arm, time, event, covariates, weight, cluster, estimand)
-    guards = _guarded(data, rows, arm, exposed_at, override)
+    guards = _guarded(data, rows, arm, exposed_at, override, randomised)
     _refuse_far(rows, day, "day")
     if rows.simple:
         draws, sums = None, sums_of(rows, rows.base)
@@ -416,13 +429,15 @@ def smoothed_retention_difference(
         cluster: Column that names what is independent.
         estimand: In whom: "ATE" in all, "ATT" in those who joined, "ATO" in the overlap.
         randomised: The arms were drawn by lot.
-        exposed_at: Column with the day of enrolment, missing = never; given, an arm 1 of patients
-            who enrolled after day 0 is refused.
-        override: Guard -> reason, for "immortal time", "clusters" and "weights".
+        exposed_at: Column with the day of enrolment, missing = never: an arm 1 of patients who
+            enrolled after day 0 is refused. Without it and without a lot the check "time zero"
+            fails, since nothing shows when the arms were formed.
+        override: Guard -> reason, for "immortal time", "time zero", "clusters" and "weights".
         time: Column with the time of event or censoring: whole units, not negative.
         event: Column that is true or 1 for an event, false or 0 for censoring.
         n_boot: Samples of the bootstrap.
-        seed: Starts its random numbers.
+        seed: Starts its random numbers. One seed repeats one order of rows: sort them by the
+            patient's identifier to have the same interval again.
         conf_level: Coverage of the intervals.
 
     Returns:
@@ -447,7 +462,7 @@ def smoothed_retention_difference(
     level, day = check_share(conf_level, name="conf_level"), check_whole(day, name="day")
     power = check_whole(degree, name="degree", minimum=1)
     rows = _open(data, arm, time, event, covariates, weight, cluster, estimand)
-    guards = _guarded(data, rows, arm, exposed_at, override)
+    guards = _guarded(data, rows, arm, exposed_at, override, randomised)
     _refuse_far(rows, day, "day")
     weigh = rows.reweigh()
     n, start = check_draws(n_boot, seed)
@@ -641,11 +656,13 @@ def _facts(
 
 def _guarded(
     data: Any, rows: FollowUp, arm: str, exposed_at: str | None,
-    override: Mapping[str, str] | None,
+    override: Mapping[str, str] | None, randomised: bool,
 ) -> Guards:  # fmt: skip
     """Refuse clinics assigned whole, and an arm decided after day 0 where that day is given."""
     guards = open_guards(GUARDS, override=override)
     refuse_whole_clusters(guards, data, arm=arm, named=rows.clustered)
+    if not randomised:
+        guards.checks.append(time_zero_check(guards, known=exposed_at is not None))
     if exposed_at is None:
         return guards
     raise_faults(missing_columns(data, [exposed_at], table="data"))

@@ -28,6 +28,7 @@ from loyalty_research.effects.guards import open_guards
 from loyalty_research.effects.immortal import (
     IMMORTAL,
     NEW_USERS,
+    TIME_ZERO,
     enrolment_days,
     refuse_immortal,
 )
@@ -194,7 +195,11 @@ class EmulatedTrial:
         return more | {"covariates": [*covariates, *own]}
 
     def _told(self, effect: Effect) -> Effect:
-        checks = pd.concat([checks_table(self.checks), effect.checks], ignore_index=True)
+        # The trial itself forms the arms at time zero, which its rows alone do not show.
+        own = effect.checks[effect.checks["check"] != TIME_ZERO]
+        formed = Check(TIME_ZERO, True, f"arms are formed on {self.time_zero}", gating=True)
+        made = checks_table([*self.checks, formed])
+        checks = pd.concat([made, own], ignore_index=True)
         facts = dataclasses.replace(
             effect.facts, design=f"emulated trial, {effect.facts.design}",
             estimand=f"{effect.facts.estimand}; time zero is {self.time_zero}",
