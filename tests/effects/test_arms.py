@@ -96,24 +96,85 @@ def test_the_outcome_has_to_be_known_alike_in_both_arms():
 
 
 def test_clinics_assigned_whole_need_a_cluster():
-    rows = open_arms(EIGHT, **NAMES)
     with pytest.raises(DesignError, match=r"each of 4 clusters.*cluster='clinic'") as caught:
-        refuse_unclustered(open_guards(["clusters"], override=None), EIGHT, rows, arm="arm")
+        refuse_unclustered(open_guards(["clusters"], override=None), EIGHT, arm="arm")
     assert caught.value.guard == "clusters"
 
 
 def test_clinics_with_both_arms_need_none():
     mixed = EIGHT.assign(clinic=list("abababab"))
     guards = open_guards(["clusters"], override=None)
-    refuse_unclustered(guards, mixed, open_arms(mixed, **NAMES), arm="arm")
+    refuse_unclustered(guards, mixed, arm="arm")
     assert guards.checks[0].passed
 
 
 def test_a_clinic_of_one_patient_each_is_no_sign_of_clusters():
     single = EIGHT.assign(clinic=range(8))
     guards = open_guards(["clusters"], override=None)
-    refuse_unclustered(guards, single, open_arms(single, **NAMES), arm="arm")
+    refuse_unclustered(guards, single, arm="arm")
     assert guards.checks[0].passed
+
+
+def whole_clinics(n_clinics=12, size=55):
+    """Return patients of clinics of which the second half has the programme."""
+    clinic = np.repeat(np.arange(n_clinics), size)
+    arm = (clinic >= n_clinics // 2).astype(int)
+    return pd.DataFrame({"clinic": clinic, "arm": arm, "pid": np.arange(len(clinic))})
+
+
+@pytest.mark.parametrize(("astray", "told"), [(1, "1 patient in"), (33, "33 patients in")])
+def test_clinics_assigned_whole_are_seen_although_some_patients_are_in_the_other_arm(astray, told):
+    data = whole_clinics()
+    # 33 of 660 are 5 %.
+    data.loc[range(0, 9 * astray, 9), "arm"] = 1
+    with pytest.raises(DesignError, match=f"but for {told} the other arm than most of"):
+        refuse_unclustered(open_guards(["clusters"], override=None), data, arm="arm")
+
+
+def clinics_with_both(share, *, size=55, seed=1):
+    """Return patients who were drawn within twelve clinics."""
+    data = whole_clinics(size=size)
+    return data.assign(arm=(np.random.default_rng(seed).random(len(data)) < share).astype(int))
+
+
+def more_astray():
+    """Return clinics with 34 of 660 patients in the other arm."""
+    data = whole_clinics()
+    data.loc[range(0, 9 * 34, 9), "arm"] = 1
+    return data
+
+
+@pytest.mark.parametrize(
+    "data",
+    [*(clinics_with_both(share) for share in (0.5, 0.1, 0.03, 0.97)), more_astray(),
+     *(clinics_with_both(0.5, size=3, seed=seed) for seed in range(5))],
+)  # fmt: skip
+def test_patients_drawn_within_clinics_need_no_cluster(data):
+    guards = open_guards(["clusters"], override=None)
+    refuse_unclustered(guards, data, arm="arm")
+    assert guards.checks[0].passed
+
+
+def test_a_cluster_within_clinics_that_were_assigned_whole_is_refused():
+    data = whole_clinics().assign(doctor=lambda d: d["pid"] // 11, district=lambda d: d["arm"])
+    for cluster in ("pid", "doctor"):
+        guards = open_guards(["clusters"], override=None)
+        with pytest.raises(DesignError, match=f"not levels of {cluster}.*give cluster='clinic'"):
+            refuse_unclustered(guards, data, arm="arm", cluster=cluster)
+    for cluster in ("clinic", "district"):
+        guards = open_guards(["clusters"], override=None)
+        refuse_unclustered(guards, data, arm="arm", cluster=cluster)
+        assert [one.check for one in guards.checks] == ["mixed clusters"]
+
+
+def test_clusters_that_hold_both_arms_are_counted():
+    data = whole_clinics()
+    data.loc[[0, 1, 60], "arm"] = 1
+    guards = open_guards(["clusters"], override=None)
+    refuse_unclustered(guards, data, arm="arm", cluster="clinic")
+    (check,) = guards.checks
+    assert (check.passed, check.gating, check.statistic) == (None, False, 2)
+    assert check.message == "2 of 12 clusters hold patients of both arms"
 
 
 def test_exactly_five_points_are_still_alike():

@@ -29,6 +29,8 @@ MOST_GAP = 0.05
 
 _DROP = "drop these rows, saying how many, or find the value"
 _FEW = 6
+_MOST_ODD = 0.05
+_SEVERAL = 2
 _LEAST_SHARE = 0.05
 """Share of the rows below which a code is a value of a patient and is not quoted."""
 
@@ -370,25 +372,28 @@ def completeness_check(rows: ArmRows, *, outcome: str) -> Check:
 
 
 def refuse_unclustered(
-    guards: Guards, data: Any, rows: ArmRows, *, arm: str, instead: str = ""
+    guards: Guards, data: Any, *, arm: str, cluster: str | None = None, instead: str = ""
 ) -> None:
-    """Refuse patients as units where whole clinics were assigned.
+    """Refuse patients, or clusters within clinics, as units where whole clinics were assigned.
+
+    A clinic is taken as assigned whole although a few of its patients are in the other arm: one
+    miscoded patient makes no trial of patients.
 
     Args:
         guards: The guards of the call, which know "clusters".
         data: The frame.
-        rows: The opened rows.
-        arm: Column of the arm.
+        arm: Column of the arm, 0 or 1.
+        cluster: What the call names as independent, or None.
         instead: The call that would work, where the design itself takes no clusters.
 
     Raises:
-        DesignError: A column such as facility_id has one arm throughout each of its levels.
+        DesignError: A column such as facility_id has one arm throughout nearly all of its levels,
+            and the call names no cluster, or one within those levels.
 
     Examples:
         >>> from loyalty_research.effects.guards import open_guards
         >>> data = pd.DataFrame({"clinic": list("aabb"), "arm": [0, 0, 1, 1], "y": [1, 2, 3, 4]})
-        >>> rows = open_arms(data, arm="arm", outcome="y")
-        >>> refuse_unclustered(open_guards(["clusters"], override=None), data, rows, arm="arm")
+        >>> refuse_unclustered(open_guards(["clusters"], override=None), data, arm="arm")
         Traceback (most recent call last):
         ...
         loyalty_research.errors.DesignError: 1 fault in the data:
@@ -396,52 +401,72 @@ def refuse_unclustered(
 were assigned, not patients; give cluster='clinic'; if it is no mistake here, say why by \
 override={'clusters': ...}
     """
-    refuse_whole_clusters(guards, data, arm=arm, named=rows.cluster is not None, instead=instead)
+    found = _assigned_by(data, arm, cluster)
+    units = "patients" if cluster is None else f"levels of {cluster}, which lie within them,"
+    message = f"all patients of a {found.column} are in one arm in each of {found.n_levels:,} "
+    message += "clusters"
+    if found.n_odd:
+        message += f", but for {count_words(found.n_odd, 'patient')} in the other arm than most of "
+        message += f"their {found.column}"
+    message += f", so that clusters were assigned, not {units.rstrip(',')}"
+    if found.column or cluster is None:
+        guards.refuse(
+            "clusters", broken=bool(found.column), column=found.column, count=found.n_levels,
+            message=message, repair=instead or f"give cluster={found.column!r}",
+        )  # fmt: skip
+    if cluster is not None:
+        guards.checks.append(_mixed_check(data, arm, cluster))
 
 
-def refuse_whole_clusters(
-    guards: Guards, data: Any, *, arm: str, named: bool, instead: str = ""
-) -> None:
-    """Refuse patients as units where whole clinics were assigned and no cluster is named.
+@dataclass(frozen=True)
+class _Assigned:
+    """The column by whose levels arms were assigned; how many levels; patients astray in them."""
 
-    Args:
-        guards: The guards of the call, which know "clusters".
-        data: The frame.
-        arm: Column of the arm.
-        named: Whether the call names a cluster.
-        instead: The call that would work, where the design itself takes no clusters.
+    column: str = ""
+    n_levels: int = 0
+    n_odd: int = 0
 
-    Raises:
-        DesignError: A column such as facility_id has one arm throughout each of its levels.
 
-    Examples:
-        >>> from loyalty_research.effects.guards import open_guards
-        >>> data = pd.DataFrame({"clinic": list("aabb"), "arm": [0, 1, 0, 1]})
-        >>> guards = open_guards(["clusters"], override=None)
-        >>> refuse_whole_clusters(guards, data, arm="arm", named=False)
-        >>> guards.checks[0].passed
-        True
+def _assigned_by(data: Any, arm: str, cluster: str | None) -> _Assigned:
+    """Return the column by whose levels the arm is nearly constant, of which the cluster is none.
+
+    The column counts if its levels are wholly of one arm; or if 95 % of patients are in the arm of
+    most of their level, several levels have either arm, and of the smaller arm most are where it
+    is the arm of most. Patients drawn within clinics never look so.
     """
-    if named:
-        return
-    found, n_levels = _assigned_by(data, arm)
-    message = f"all patients of a {found} are in one arm in each of {n_levels:,} clusters, "
-    message += "so that clusters were assigned, not patients"
-    guards.refuse(
-        "clusters", broken=bool(found), column=found, count=n_levels, message=message,
-        repair=instead or f"give cluster={found!r}",
-    )  # fmt: skip
-
-
-def _assigned_by(data: Any, arm: str) -> tuple[str, int]:
-    """Return the column by whose levels the arm is constant, and how many levels it has."""
     there = column_names(data, table="data")
-    for name in [name for name in ASSIGNERS if name in there]:
-        table = take_columns(data, [name, arm]).dropna()
-        arms = table.groupby(name, observed=True)[arm].agg(["nunique", "size"])
-        if 2 <= len(arms) <= len(table) / 2 and (arms["nunique"] == 1).all():
-            return name, len(arms)
-    return "", 0
+    for name in [name for name in ASSIGNERS if name in there and name not in (arm, cluster)]:
+        columns = [name, arm] if cluster is None else [name, arm, cluster]
+        table = take_columns(data, columns).dropna()
+        code, levels = group_codes(table, [name])
+        if not 2 <= len(levels) <= len(table) / 2:
+            continue
+        treated = np.bincount(code, table[arm].to_numpy(float), minlength=len(levels))
+        size = np.bincount(code, minlength=len(levels))
+        odd = np.minimum(treated, size - treated)
+        n_odd, smaller = int(odd.sum()), min(treated.sum(), len(table) - treated.sum())
+        mostly = treated * 2 > size
+        several = min(np.count_nonzero(mostly), np.count_nonzero(~mostly)) >= _SEVERAL
+        nearly = n_odd <= _MOST_ODD * len(table) and 2 * n_odd <= smaller and several
+        if (n_odd == 0 or nearly) and (cluster is None or _within(table[cluster], code)):
+            return _Assigned(name, len(levels), n_odd)
+    return _Assigned()
+
+
+def _within(inner: pd.Series, outer: np.ndarray) -> bool:
+    """Return whether each level of a column lies in one of another, which has fewer."""
+    code, levels = group_codes(inner.to_frame("inner"), ["inner"])
+    pairs = pd.DataFrame({"inner": code, "outer": outer}).drop_duplicates()
+    return len(pairs) == len(levels) > len(np.unique(outer))
+
+
+def _mixed_check(data: Any, arm: str, cluster: str) -> Check:
+    table = take_columns(data, [arm, cluster]).dropna()
+    code, levels = group_codes(table, [cluster])
+    treated = np.bincount(code, table[arm].to_numpy(float), minlength=len(levels))
+    mixed = int(np.count_nonzero((treated > 0) & (treated < np.bincount(code))))
+    told = f"{mixed:,} of {count_words(len(levels), 'cluster')} hold patients of both arms"
+    return Check("mixed clusters", None, told, float(mixed))
 
 
 def _is_truth(values: pd.Series) -> bool:

@@ -119,8 +119,7 @@ def open_asked(
         data, arm=asked.arm, outcome=asked.outcome, kind=kind, covariates=asked.covariates,
         cluster=asked.cluster, exposure=exposure, more=list(dict.fromkeys([*more, *strata])),
     )  # fmt: skip
-    if rows.cluster is None:
-        refuse_unclustered(known, data, rows, arm=asked.arm)
+    refuse_unclustered(known, data, arm=asked.arm, cluster=asked.cluster)
     stratum = group_codes(rows.more, strata)[0] if strata else None
     x, terms = rows.x, [] if rows.design is None else list(rows.design.terms)
     if stratum is not None:

@@ -9,7 +9,6 @@ and Lang, Review of Economics and Statistics 2007;89:221).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -120,7 +119,7 @@ def difference_in_differences(
     _refuse_dates(guards, panel, outcome, places)
     if cluster is None and unit not in ASSIGNERS:
         _refuse_patients(guards, panel, unit)
-        refuse_unclustered(guards, panel, replace(rows, cluster=None), arm=treated)
+        refuse_unclustered(guards, panel, arm=treated)
     after = _truth(rows.more[post])
     opened = Opened(rows, rows.x, [], None, guards, [*guards.checks])
     table, df, seed = _table(opened, after, asked)

@@ -103,7 +103,7 @@ def open_observed(data: Any, asked: Asked, *, kind: str, instead: str = "") -> O
         cluster=asked.cluster,
     )  # fmt: skip
     refuse_constant(rows, asked.outcome)
-    refuse_unclustered(guards, data, rows, arm=asked.arm, instead=instead)
+    refuse_unclustered(guards, data, arm=asked.arm, cluster=asked.cluster, instead=instead)
     look_at_enrolment(guards, data, asked)
     return Observed(rows, guards)
 

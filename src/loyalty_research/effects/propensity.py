@@ -245,7 +245,7 @@ def propensity_weights(
     held = _held(data)
     # The arm stands in for the outcome, which this step must not see.
     rows = open_arms(held, arm=arm, outcome=arm, covariates=covariates, cluster=cluster)
-    refuse_unclustered(guards, held, rows, arm=arm)
+    refuse_unclustered(guards, held, arm=arm, cluster=cluster)
     look_at_enrolment(guards, held, asked)
     terms = rows.design.terms if rows.design is not None else []
     model = fit_propensity(

@@ -18,7 +18,7 @@ import pandas as pd
 
 from loyalty_research.data.arguments import check_choice, check_share, check_whole
 from loyalty_research.data.frames import missing_columns, raise_faults
-from loyalty_research.effects.arms import MOST_GAP, refuse_whole_clusters, sizes_by_arm
+from loyalty_research.effects.arms import MOST_GAP, refuse_unclustered, sizes_by_arm
 from loyalty_research.effects.checks import Check, checks_table
 from loyalty_research.effects.effect import Effect, Facts
 from loyalty_research.effects.estimates import estimate_row, estimates_table, ratio_row
@@ -190,7 +190,7 @@ def retention_difference(
     """
     level, day = check_share(conf_level, name="conf_level"), check_whole(day, name="day")
     rows = _open(data, arm, time, event, covariates, weight, cluster, estimand)
-    guards = _guarded(data, rows, arm, exposed_at, override, randomised)
+    guards = _guarded(data, rows, arm, cluster, exposed_at, override, randomised)
     _refuse_far(rows, day, "day")
     if rows.simple:
         draws, share = None, retention_at(curves_of(sums_of(rows, rows.base)), rows.days, [day])
@@ -272,7 +272,7 @@ def restricted_mean_effect(
     level = check_share(conf_level, name="conf_level")
     until = check_whole(horizon, name="horizon", minimum=1)
     rows = _open(data, arm, time, event, covariates, weight, cluster, estimand)
-    guards = _guarded(data, rows, arm, exposed_at, override, randomised)
+    guards = _guarded(data, rows, arm, cluster, exposed_at, override, randomised)
     _refuse_far(rows, until, "horizon")
     if rows.simple:
         draws, areas = None, areas_of(curves_of(sums_of(rows, rows.base)), rows.days, until)
@@ -367,7 +367,7 @@ def hazard_ratio(
     """
     level, day = check_share(conf_level, name="conf_level"), check_whole(day, name="day")
     rows = _open(data, arm, time, event, covariates, weight, cluster, estimand)
-    guards = _guarded(data, rows, arm, exposed_at, override, randomised)
+    guards = _guarded(data, rows, arm, cluster, exposed_at, override, randomised)
     _refuse_far(rows, day, "day")
     if rows.simple:
         draws, sums = None, sums_of(rows, rows.base)
@@ -462,7 +462,7 @@ def smoothed_retention_difference(
     level, day = check_share(conf_level, name="conf_level"), check_whole(day, name="day")
     power = check_whole(degree, name="degree", minimum=1)
     rows = _open(data, arm, time, event, covariates, weight, cluster, estimand)
-    guards = _guarded(data, rows, arm, exposed_at, override, randomised)
+    guards = _guarded(data, rows, arm, cluster, exposed_at, override, randomised)
     _refuse_far(rows, day, "day")
     weigh = rows.reweigh()
     n, start = check_draws(n_boot, seed)
@@ -655,12 +655,12 @@ def _facts(
 
 
 def _guarded(
-    data: Any, rows: FollowUp, arm: str, exposed_at: str | None,
+    data: Any, rows: FollowUp, arm: str, cluster: str | None, exposed_at: str | None,
     override: Mapping[str, str] | None, randomised: bool,
 ) -> Guards:  # fmt: skip
     """Refuse clinics assigned whole, and an arm decided after day 0 where that day is given."""
     guards = open_guards(GUARDS, override=override)
-    refuse_whole_clusters(guards, data, arm=arm, named=rows.clustered)
+    refuse_unclustered(guards, data, arm=arm, cluster=cluster)
     if not randomised:
         guards.checks.append(time_zero_check(guards, known=exposed_at is not None))
     if exposed_at is None:

@@ -94,8 +94,8 @@ class EmulatedTrial:
             >>> trial.retention_difference(day=5).facts.levels
             {0: 0.5, 1: 0.5}
         """
-        more = self._settings(covariates)
-        return self._told(retention_difference(self.rows, day=day, **more, **settings))
+        more = self._settings(covariates) | settings
+        return self._told(retention_difference(self.rows, day=day, **more))
 
     def restricted_mean_effect(
         self, *, horizon: int, covariates: Sequence[str] | str | None = None, **settings: Any
@@ -120,8 +120,8 @@ class EmulatedTrial:
             >>> trial.restricted_mean_effect(horizon=5).headline["estimate"]
             0.5
         """
-        more = self._settings(covariates)
-        return self._told(restricted_mean_effect(self.rows, horizon=horizon, **more, **settings))
+        more = self._settings(covariates) | settings
+        return self._told(restricted_mean_effect(self.rows, horizon=horizon, **more))
 
     def hazard_ratio(
         self, *, day: int, covariates: Sequence[str] | str | None = None, **settings: Any
@@ -146,8 +146,8 @@ class EmulatedTrial:
             >>> trial.hazard_ratio(day=5).headline["term"]
             'hazard ratio'
         """
-        more = self._settings(covariates)
-        return self._told(hazard_ratio(self.rows, day=day, **more, **settings))
+        more = self._settings(covariates) | settings
+        return self._told(hazard_ratio(self.rows, day=day, **more))
 
     def conditional_hazard_ratio(
         self, *, day: int, covariates: Sequence[str], conf_level: float = 0.95
