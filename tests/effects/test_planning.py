@@ -83,9 +83,7 @@ def test_clusters_multiply_patients_by_the_design_effect():
 
 
 def test_patients_who_are_clusters_of_their_own_need_no_more_for_an_icc():
-    assert only(sample_size(control=0.3, treated=0.4, icc=0.05)) == pytest.approx(
-        only(sample_size(control=0.3, treated=0.4))
-    )
+    assert cluster_design_effect(cluster_size=1, icc=0.05) == 1
 
 
 def test_few_clusters_need_more_than_the_normal_says():
@@ -276,6 +274,14 @@ def test_simulated_survival_succeeds_as_often_as_planned():
         (lambda: sample_size(control=0.3, treated=0.4, icc=2), "icc=2 must be .* at most 1"),
         (lambda: sample_size(control=0.3, treated=0.4, cluster_size=0.5), "cluster_size=0.5 must"),
         (lambda: sample_size(control=0.3, treated=0.4, cluster_cv=-1), "cluster_cv=-1 must be"),
+        (lambda: sample_size(control=0.3, treated=0.4, icc=0.05), "icc=0.05 needs cluster_size="),
+        (
+            lambda: sample_size(control=0.3, treated=0.4, cluster_cv=0.5),
+            "cluster_cv=0.5 needs cluster_size=",
+        ),
+        (lambda: power(control=0.3, treated=0.4, n=90, icc=0.05), "icc=0.05 needs cluster_size="),
+        (lambda: sample_size_means(difference=5, sd=9, icc=0.1), "icc=0.1 needs cluster_size="),
+        (lambda: sample_size_rates(control=1, treated=2, icc=0.1), "icc=0.1 needs cluster_size="),
         (lambda: power(control=0.3, treated=0.4, n=0), "n=0 must be a number, above 0"),
         (lambda: power(control=0.3, treated=0.4, n="9"), "n='9' must be a number"),
         (

@@ -152,7 +152,7 @@ def check_layout(ratio: float, cluster_size: float, icc: float, cluster_cv: floa
         The layout.
 
     Raises:
-        UsageError: A number out of its range.
+        UsageError: A number out of its range; a correlation within clusters of unknown size.
 
     Examples:
         >>> check_layout(1, 21, 0.05, 0).design_effect
@@ -161,6 +161,10 @@ def check_layout(ratio: float, cluster_size: float, icc: float, cluster_cv: floa
     check_number(ratio, name="ratio", least=0, above=True)
     layout = Layout(ratio, cluster_size, icc, cluster_cv)
     _ = layout.design_effect
+    # A cluster of one patient leaves the correlation without a say, which nobody means.
+    if cluster_size == 1 and (icc > 0 or cluster_cv > 0):
+        named = f"icc={icc:g}" if icc > 0 else f"cluster_cv={cluster_cv:g}"
+        raise UsageError(f"{named} needs cluster_size=, the patients in a cluster on average")
     return layout
 
 
