@@ -300,7 +300,10 @@ def test_a_number_of_patients_told_by_a_check_is_not_published():
     checks = pd.DataFrame({"check": ["plateau"] * 2, "statistic": [3.0, 64.0], "threshold": 20.0})
     checks["message"] = ["3 patients were seen", "64 patients were seen"]
     shown = publish_checks(checks, audience="publish")
-    assert shown["message"].tolist() == ["patients were seen"] * 2
+    assert shown["message"].tolist() == [
+        "a withheld number of patients were seen",
+        "about 65 patients were seen",
+    ]
     assert shown["statistic"].tolist() == [pd.NA, 65.0]
 
 

@@ -25,6 +25,7 @@ from loyalty_research.retention.intervals import wilson_interval
 
 THRESHOLD = 7
 BASE = 5
+DECIMALS = 3
 # What an estimator says beside its counts, and could betray a hidden one.
 _TELLING = ("estimate", "std_error", "conf_low", "conf_high", "p_value")
 
@@ -74,7 +75,8 @@ def suppress_small_counts(
     _check(shown, counts, rates, threshold, base)
     if require_audience(audience) == "internal":
         return shown
-    hidden = pd.DataFrame({name: _is_small(shown[name], threshold) for name in counts})
+    small = {name: _is_small(shown[name], threshold) for name in counts}
+    hidden = pd.DataFrame(small, index=shown.index, dtype=bool)
     if by is not None:
         hidden = hidden | _second_cells(shown, hidden, as_list(by))
     for name in counts:

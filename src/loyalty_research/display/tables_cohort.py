@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
-from loyalty_research.display.disclosure import suppress_small_counts
+from loyalty_research.display.disclosure import DECIMALS, suppress_small_counts
 from loyalty_research.display.tidy import as_pandas, column_label, require_columns
 from loyalty_research.display.worded import WordedTable, count_cells, missing_cells, word_table
 from loyalty_research.display.words import MISSING, format_share, format_value, is_missing
+from loyalty_research.effects.published import counts_told, is_small, told_text
 
 ATTRITION_COLUMNS = ("step", "criterion", "n_before", "n_excluded", "n_after")
 CHECK_COLUMNS = ("check", "statistic", "threshold", "passed", "gating", "message")
 EVERYBODY = "All patients"
-_TOLD = re.compile(r"\b\d[\d,]* patients?\b")
+# What they name are items of a guideline, by their numbers.
+_OF_GUIDELINES = ("open items", "items not applicable")
 
 
 def attrition_table(
@@ -106,7 +107,9 @@ def checks_table(checks: Any, *, audience: str = "internal") -> WordedTable:
         checks: one row per check: check, statistic, threshold, passed, gating, message; where the
             statistic is a share of counted things also n and n_events, its parts.
         audience: "publish" hides small counts and makes the shares again from rounded ones; a
-            statistic without such parts stays.
+            statistic without such parts keeps three decimals. Counts in a message are rounded to
+            5, or withheld from 1 to 7, in their place. Where the checks are those of an effect,
+            `effect_checks_table` also keeps back what tells an effect that is withheld.
 
     Raises:
         UsageError: a column is missing.
@@ -151,28 +154,43 @@ def publish_checks(checks: pd.DataFrame, *, audience: str) -> pd.DataFrame:
     counts = [name for name in ("n", "n_events") if name in checks.columns]
     rates = {"statistic": ("n_events", "n")} if len(counts) == 2 else {}
     numbers = suppress_small_counts(checks, counts=counts, rates=rates, audience=audience)
-    if rates:
-        # A check that counts nothing of this kind keeps what it found.
-        is_share = checks[counts].notna().all(axis=1).to_numpy()
-        own = as_pandas(checks)["statistic"]
-        numbers["statistic"] = numbers["statistic"].where(is_share, own)
-    return numbers if audience == "internal" else _without_told_counts(numbers)
+    if audience == "internal":
+        return numbers
+    # A check that counts nothing of this kind keeps what it found.
+    is_share = checks[counts].notna().all(axis=1).to_numpy() & bool(rates)
+    own = as_pandas(checks)["statistic"].astype("Float64")
+    numbers["statistic"] = numbers["statistic"].where(is_share, own.round(DECIMALS))
+    return numbers if "message" not in numbers.columns else _with_told_messages(numbers, is_share)
 
 
-def _without_told_counts(checks: pd.DataFrame) -> pd.DataFrame:
-    """Round or hide a number of patients that a check found and tells in its message."""
-    if "message" not in checks.columns:
-        return checks
-    message = checks["message"].fillna("").astype(str)
-    tells = message.str.contains(_TOLD)
-    found = pd.DataFrame({"n": checks["statistic"].where(tells & (checks["statistic"] % 1 == 0))})
-    rounded = suppress_small_counts(found, counts=["n"])
-    is_count = found["n"].notna().to_numpy()
+def _with_told_messages(checks: pd.DataFrame, is_share: Any) -> pd.DataFrame:
+    """Round or hide the counts that a check tells in its message, there and as its statistic."""
+    messages = checks["message"].fillna("").astype(str)
+    told = zip(checks["check"], checks["statistic"], messages, is_share, strict=True)
+    found = [
+        (value, False, message)
+        if made or check in _OF_GUIDELINES
+        else (*_statistic(value, counts_told(message)), told_text(message, audience="publish"))
+        for check, value, message, made in told
+    ]
+    values, hidden, words = zip(*found, strict=True) if found else ((), (), ())
     return checks.assign(
-        message=message.str.replace(_TOLD, "patients", regex=True),
-        statistic=checks["statistic"].astype("Float64").mask(is_count, rounded["n"]),
-        suppressed=checks["suppressed"] + rounded["suppressed"],
+        statistic=pd.array(values, dtype="Float64"),
+        message=list(words),
+        suppressed=checks["suppressed"] + pd.array(hidden, dtype="int64"),
     )
+
+
+def _statistic(value: Any, counts: list[int]) -> tuple[Any, bool]:
+    """Return a statistic as it may be published beside the counts of its message."""
+    if is_missing(value):
+        return pd.NA, False
+    if float(value) in counts:
+        rounded = suppress_small_counts(pd.DataFrame({"n": [int(value)]}), counts=["n"])
+        return rounded["n"].iloc[0], bool(rounded["suppressed"].iloc[0])
+    # A share gives back a small part, or a small whole, with the other one beside it.
+    gone = 0 < value < 1 and any(is_small(n) for n in counts)
+    return (pd.NA, True) if gone else (value, False)
 
 
 def _check_label(name: str) -> str:

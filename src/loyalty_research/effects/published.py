@@ -19,10 +19,25 @@ BASE = 5
 """Other counts are told as multiples of it."""
 
 _COUNTED = (
-    "patients", "patient", "people", "rows", "row", "events", "units", "pairs", "observations",
-    "patient-trials", "clinic-periods",
+    "patient-trials", "patients", "patient", "people", "rows", "row", "events", "event", "units",
+    "unit", "pairs", "pair", "observations", "observation", "members", "member", "controls",
+    "control", "visits", "visit", "clusters", "cluster", "clinic-periods", "clinic-period",
+    "unit-periods", "unit-period", "propensities", "propensity",
 )  # fmt: skip
-_COUNT = re.compile(rf"(?:\b(?:all|the) )?(?<![\w.,])(\d[\d,]*) ({'|'.join(_COUNTED)})\b(?!-)")
+# A whole number: no part of a word, of a decimal, of a negative number or of an interval.
+_N = r"(?<![\w.,=/\u2212-])(?:\d{1,3}(?:,\d{3})+|\d+)(?![\w,.]*\d)"
+_NOUN = rf"(?:{'|'.join(_COUNTED)})\b(?!-| of time)"
+_ALL = r"(?:\b(?:all|the) )?"
+# Whom a count is of stands behind it, or was named by the count before it.
+_COUNT = re.compile(
+    rf"{_ALL}(?P<part>{_N}) of {_ALL}(?P<whole>{_N}) (?P<kind>{_NOUN})"
+    rf"|{_ALL}(?P<n>{_N}) (?P<noun>{_NOUN})(?: of (?P<among>{_N}))?"
+    rf"|(?<=\bweigh like )(?P<like>{_N})|(?<=\bworth of )(?P<worth>{_N})"
+    rf"|(?P<bare>{_N})(?= (?:without|with and|of them|never do|have the programme)\b)"
+)
+# A limit that somebody set counts nobody, nor does a rank.
+_LIMIT = re.compile(r"\b(?:at least|at most|fewer than|more than|below some|not|ranks) $")
+_FEWEST_SHOWN = "a withheld number"
 
 
 def is_small(n: Any) -> bool:
@@ -64,9 +79,8 @@ def told_count(n: int, one: str, many: str | None = None, *, audience: str) -> s
     if audience == "internal" or n == 0:
         return count_words(n, one, many)
     if is_small(n):
-        return f"a withheld number of {many or one + 's'}"
-    rounded = int((n + BASE / 2) // BASE * BASE)
-    return f"about {count_words(rounded, one, many)}"
+        return f"{_FEWEST_SHOWN} of {many or one + 's'}"
+    return f"about {count_words(_rounded(n), one, many)}"
 
 
 def told_text(text: str, *, audience: str) -> str:
@@ -74,7 +88,8 @@ def told_text(text: str, *, audience: str) -> str:
 
     Args:
         text: Such as an estimand, which names how many patients it is in.
-        audience: "publish" rounds counts of patients, rows and events and withholds small ones.
+        audience: "publish" rounds counts of patients, rows, events and clusters to 5 and withholds
+            those from 1 to 7, each in its place, so that the sentence stays whole.
 
     Returns:
         The text; other numbers, such as days, stay.
@@ -85,14 +100,69 @@ def told_text(text: str, *, audience: str) -> str:
     """
     if audience == "internal":
         return text
+    return _COUNT.sub(lambda found: found[0] if _is_limit(found) else _told(found), text)
 
-    def told(found: re.Match[str]) -> str:
-        noun = found[2]
-        one = {"people": "people", "patients": "patient"}.get(noun, noun.removesuffix("s"))
-        many = "people" if noun == "people" else None
-        return told_count(int(found[1].replace(",", "")), one, many, audience=audience)
 
-    return _COUNT.sub(told, text)
+def counts_told(text: str) -> list[int]:
+    """Return the counts of patients, rows, events and clusters that a text of the suite names.
+
+    Args:
+        text: Such as the message of a check.
+
+    Returns:
+        The counts in their order, without limits such as "at least 30 patients".
+
+    Examples:
+        >>> counts_told("3 of 1,204 patients left out by trimming, 1 of them in the programme")
+        [3, 1204, 1]
+        >>> counts_told("24 periods, 95.0 % with and 100.0 % without, at least 30 patients")
+        []
+    """
+    names = ("part", "whole", "n", "among", "like", "worth", "bare")
+    return [
+        _number(found[name])
+        for found in _COUNT.finditer(text)
+        if not _is_limit(found)
+        for name in names
+        if found[name] is not None
+    ]
+
+
+def _is_limit(found: re.Match[str]) -> bool:
+    return bool(_LIMIT.search(found.string[: found.start()]))
+
+
+def _number(text: str) -> int:
+    return int(text.replace(",", ""))
+
+
+def _told(found: re.Match[str]) -> str:
+    """Return a count that was found with its noun, rounded or withheld."""
+    if found["part"] is not None:
+        return f"{_told_bare(found['part'])} of {_told_noun(found['whole'], found['kind'])}"
+    if found["n"] is not None:
+        among = f" of {_told_bare(found['among'])}" if found["among"] else ""
+        return _told_noun(found["n"], found["noun"]) + among
+    return _told_bare(found["like"] or found["worth"] or found["bare"])
+
+
+def _told_bare(text: str) -> str:
+    n = _number(text)
+    return "0" if n == 0 else _FEWEST_SHOWN if is_small(n) else f"about {_rounded(n):,}"
+
+
+def _told_noun(text: str, noun: str) -> str:
+    if noun == "people":
+        one, many = "people", "people"
+    elif noun.startswith("propensit"):
+        one, many = "propensity", "propensities"
+    else:
+        one, many = noun.removesuffix("s"), None
+    return told_count(_number(text), one, many, audience="publish")
+
+
+def _rounded(n: int) -> int:
+    return int((n + BASE / 2) // BASE * BASE)
 
 
 def few_without(effect: Effect) -> bool:
