@@ -20,6 +20,7 @@ from loyalty_research.data.frames import (
 from loyalty_research.data.lending import (
     column_names,
     give_back,
+    group_rows,
 )
 
 
@@ -71,7 +72,7 @@ def assign_arms(
     active = start <= at
     if "end_date" in spells.collect_schema().names():
         active = active & (nw.col("end_date").is_null() | (day_number(nw.col("end_date")) >= at))
-    first = spells.group_by(patient).agg(
+    first = group_rows(spells, patient).agg(
         nw.when(active).then(nw.col("enrolment_date")).min().dt.date().alias("__in"),
         nw.when(start > at).then(nw.col("enrolment_date")).min().dt.date().alias("__later"),
     )

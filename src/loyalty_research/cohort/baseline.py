@@ -23,6 +23,7 @@ from loyalty_research.data.lending import (
     column_names,
     distinct,
     give_back,
+    group_rows,
 )
 
 _DAY, _INDEX, _LAST = "__day", "__index", "__last"
@@ -144,7 +145,7 @@ def _visit_days(
         visits.select(patient, "visit_date"), index, patient, "visit_date", lookback_days
     )
     days = distinct(seen, patient, _DAY)
-    return days.group_by(patient).agg(nw.len().alias("n_visits_before"))
+    return group_rows(days, patient).agg(nw.len().alias("n_visits_before"))
 
 
 def _last_values(
@@ -174,4 +175,4 @@ def _last_values(
         .alias(f"{measure}_before")
         for measure in measures
     ]
-    return last.group_by(patient).agg(*means), [f"{measure}_before" for measure in measures]
+    return group_rows(last, patient).agg(*means), [f"{measure}_before" for measure in measures]

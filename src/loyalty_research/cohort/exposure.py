@@ -17,7 +17,7 @@ from loyalty_research.data.frames import (
     raise_faults,
     value_faults,
 )
-from loyalty_research.data.lending import give_back
+from loyalty_research.data.lending import give_back, group_rows
 from loyalty_research.errors import Fault
 
 _SITE, _START = "__site", "__start"
@@ -70,7 +70,9 @@ def derive_exposure(
     """
     people, spells, starts = _open(cohort, enrolments, rollout, programme, site, patient)
     at = day_number(nw.col("index_date"))
-    first = spells.group_by(patient).agg(day_number(nw.col("enrolment_date")).min().alias(_START))
+    first = group_rows(spells, patient).agg(
+        day_number(nw.col("enrolment_date")).min().alias(_START)
+    )
     result = people.drop("enrolled_day", "programme_live", strict=False)
     result = result.join(first, on=patient, how="left")
     result = result.with_columns((nw.col(_START) - at).alias("enrolled_day")).drop(_START)

@@ -22,6 +22,7 @@ from loyalty_research.data.lending import (
     distinct,
     give_back,
     give_new,
+    group_rows,
 )
 from loyalty_research.errors import Fault, UsageError
 
@@ -101,7 +102,7 @@ def derive_index_dates(
         events = _after_washout(events, patient, day, washout_days, start.toordinal())
     if rule == "nth":
         events = _nth_days(events, patient, day, n)
-    index = events.group_by(patient).agg(nw.col(day).min().dt.date().alias("index_date"))
+    index = group_rows(events, patient).agg(nw.col(day).min().dt.date().alias("index_date"))
     if people is None:
         return give_new(index, like=enrolments if rule == "enrolment" else visits, key=patient)
     people = people.drop("index_date", strict=False).join(index, on=patient, how="left")

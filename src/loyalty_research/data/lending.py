@@ -161,7 +161,58 @@ def distinct(frame: nw.LazyFrame, *columns: str | nw.Expr) -> nw.LazyFrame:
     """
     chosen = frame.select(*columns)
     names = chosen.collect_schema().names()
-    return chosen.group_by(*names).agg(nw.len().alias("__n")).select(*names)
+    return group_rows(chosen, *names).agg(nw.len().alias("__n")).select(*names)
+
+
+class Grouped:
+    """Rows grouped by copies of columns, whose names the result bears again.
+
+    Args:
+        rows: The rows with the copies.
+        keys: Names of the copies, and what they are called in the result.
+        others: Keys that are expressions.
+    """
+
+    def __init__(self, rows: nw.LazyFrame, keys: Mapping[str, str], others: Sequence[nw.Expr]):
+        self._rows, self._keys, self._others = rows, keys, others
+
+    def agg(self, *sums: nw.Expr, **named: nw.Expr) -> nw.LazyFrame:
+        """Return one row a group.
+
+        Args:
+            *sums: What to compute of each.
+            **named: The same, by name.
+
+        Returns:
+            The keys and what was computed.
+        """
+        found = self._rows.group_by(*self._keys, *self._others).agg(*sums, **named)
+        odd = {copy: name for copy, name in self._keys.items() if copy != name}
+        return found.rename(odd) if odd else found
+
+
+def group_rows(frame: nw.LazyFrame, *keys: str | nw.Expr) -> Grouped:
+    """Group rows by columns of any name.
+
+    DuckDB takes a dot in the name of a key as the end of a table's name.
+
+    Args:
+        frame: The rows.
+        *keys: Names of columns, then expressions.
+
+    Returns:
+        What has a method `agg`, as `LazyFrame.group_by` returns it.
+
+    Examples:
+        >>> rows = nw.from_native(duckdb.sql('SELECT 1 AS "ph.ecog"'))
+        >>> collect(group_rows(rows, "ph.ecog").agg(nw.len().alias("n"))).to_pylist()
+        [{'ph.ecog': 1, 'n': 1}]
+    """
+    names = [key for key in keys if isinstance(key, str)]
+    others = [key for key in keys if not isinstance(key, str)]
+    copies = {f"__key_{k}" if "." in name else name: name for k, name in enumerate(names)}
+    odd = [nw.col(name).alias(copy) for copy, name in copies.items() if copy != name]
+    return Grouped(frame.with_columns(*odd) if odd else frame, copies, others)
 
 
 def collect(frame: nw.LazyFrame) -> pa.Table:

@@ -14,7 +14,7 @@ from scipy.stats import norm
 
 from loyalty_research.data.arguments import as_columns, check_choice, check_share
 from loyalty_research.data.frames import missing_columns, raise_faults, to_pandas, type_faults
-from loyalty_research.data.lending import collect, lend
+from loyalty_research.data.lending import collect, group_rows, lend
 from loyalty_research.errors import DataError, Fault, UsageError
 from loyalty_research.retention.periods import PERIODS, as_dates, period_number, period_start
 from loyalty_research.retention.rows import group_codes
@@ -111,7 +111,7 @@ def _counted(
     _refuse_missing(rows, [time, *groups])
     number = nw.col(time).cast(nw.Int64) if every is None else period_number(nw.col(time), every)
     chosen = [number.alias(_NUMBER), nw.col(value).cast(nw.Float64).alias(_VALUE)]
-    grouped = rows.select(*groups, *chosen).group_by(*groups, _NUMBER, _VALUE)
+    grouped = group_rows(rows.select(*groups, *chosen), *groups, _NUMBER, _VALUE)
     table = to_pandas(collect(grouped.agg(nw.len().alias(_COUNT)))).reset_index(drop=True)
     if len(table) == 0:
         raise DataError([Fault("events", "", 0, "there are no events", "check what was chosen")])

@@ -19,7 +19,7 @@ from loyalty_research.data.frames import (
     raise_faults,
     value_faults,
 )
-from loyalty_research.data.lending import collect, to_pandas
+from loyalty_research.data.lending import collect, group_rows, to_pandas
 from loyalty_research.errors import Fault, UsageError
 from loyalty_research.retention.periods import as_dates, period_number, period_of, period_start
 
@@ -153,7 +153,7 @@ def _cells(
         "quantile": column.quantile(q, interpolation="linear"),
         "count": column.sum(),
     }[statistic]
-    counts = rows.group_by(site, _PERIOD).agg(
+    counts = group_rows(rows, site, _PERIOD).agg(
         nw.len().alias("__rows"),
         column.count().alias("n"),
         reduced.alias("estimate"),

@@ -24,6 +24,7 @@ from loyalty_research.data.lending import (
     collect,
     column_names,
     distinct,
+    group_rows,
     to_pandas,
 )
 from loyalty_research.retention.period_marks import mark_periods, unfold_marks
@@ -108,7 +109,7 @@ def active_periods(
     else:
         # Few periods are left of many visits before they meet the patients.
         active = distinct(events, patient, period_number(nw.col(date), period).alias(_AT))
-        people = active.group_by(patient).agg(nw.col(_AT).min().alias(_COHORT))
+        people = group_rows(active, patient).agg(nw.col(_AT).min().alias(_COHORT))
         people = _with_exits(people, left, patient, period, clock)
         active = active.join(people, on=patient, how="inner")
     k = (nw.col(_AT) - nw.col(_COHORT)).alias(_K)
@@ -118,7 +119,7 @@ def active_periods(
 def _rolling_periods(
     events: nw.LazyFrame, left: nw.LazyFrame | None, *, patient: str, date: str, period: str
 ) -> nw.LazyFrame:
-    people = events.group_by(patient).agg(nw.col(date).min().alias(_AT))
+    people = group_rows(events, patient).agg(nw.col(date).min().alias(_AT))
     people = people.select(
         patient,
         period_number(nw.col(_AT), period).alias(_COHORT),
@@ -178,7 +179,7 @@ def count_cells(
     """
     everyone = [_COHORT, _FIRST, _PRESENT, _SEEN]
     if kind == "on_or_after":
-        active = active.group_by(patient, *everyone).agg(nw.col(_K).max())
+        active = group_rows(active, patient, *everyone).agg(nw.col(_K).max())
     if kind == "continuous":
         # The (k+1)-th active period is period k only if none was left out before it.
         position = nw.col(_K).cum_count().over(patient, order_by=_K)
@@ -209,7 +210,7 @@ def count_brackets(
         _in_span(low, high).cast(nw.Int64).max().alias(name)
         for name, (low, high) in zip(names, spans, strict=True)
     ]
-    by_patient = active.group_by(patient, _COHORT, _FIRST, _PRESENT, _SEEN).agg(*within)
+    by_patient = group_rows(active, patient, _COHORT, _FIRST, _PRESENT, _SEEN).agg(*within)
     first, last = nw.col(_FIRST).min().alias("first"), nw.col(_FIRST).max().alias("last")
     totals = [nw.col(name).sum() for name in names]
     by_cohort = by_patient.group_by(_COHORT, _PRESENT, _SEEN)

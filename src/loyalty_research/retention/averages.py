@@ -17,7 +17,7 @@ from loyalty_research.data.frames import (
     raise_faults,
     value_faults,
 )
-from loyalty_research.data.lending import collect, lend, to_pandas
+from loyalty_research.data.lending import collect, group_rows, lend, to_pandas
 from loyalty_research.errors import Fault, UsageError
 from loyalty_research.retention.intervals import wilson_interval
 
@@ -183,7 +183,7 @@ def moments(
             value.mean().alias(f"__mean_{i}"),
             value.std(ddof=1).alias(f"__sd_{i}"),
         ]
-    query = rows.group_by(*groups).agg(*aggregates) if groups else rows.select(*aggregates)
+    query = group_rows(rows, *groups).agg(*aggregates) if groups else rows.select(*aggregates)
     table = sorted_groups(to_pandas(collect(query)), groups=groups, like=like)
     return {name: _moments_of(table, groups, i) for i, name in enumerate(columns)}
 

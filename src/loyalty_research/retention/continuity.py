@@ -19,7 +19,7 @@ from loyalty_research.data.frames import (
     raise_faults,
     value_faults,
 )
-from loyalty_research.data.lending import collect, give_back, give_new
+from loyalty_research.data.lending import collect, give_back, give_new, group_rows
 from loyalty_research.errors import Fault, UsageError
 from loyalty_research.retention.averages import (
     ESTIMATES,
@@ -242,14 +242,14 @@ def _within(
 def _count(events: nw.LazyFrame, patient: str, date: str) -> nw.LazyFrame:
     """Return for each patient the visits, their providers, and the successive pairs alike."""
     unknown = nw.col(PROVIDER).is_null().cast(nw.Int64)
-    everyone = events.group_by(patient).agg(
+    everyone = group_rows(events, patient).agg(
         nw.len().cast(nw.Int64).alias("n_visits"),
         unknown.sum().cast(nw.Int64).alias("n_unknown"),
     )
     known = events.filter(~nw.col(PROVIDER).is_null())
     n = nw.col(_N)
-    spread = known.group_by(patient, PROVIDER).agg(nw.len().cast(nw.Float64).alias(_N))
-    spread = spread.group_by(patient).agg(
+    spread = group_rows(known, patient, PROVIDER).agg(nw.len().cast(nw.Float64).alias(_N))
+    spread = group_rows(spread, patient).agg(
         nw.len().cast(nw.Int64).alias("n_providers"),
         n.max().alias(_TOP),
         (n * n).sum().alias(_SQUARES),
@@ -258,7 +258,7 @@ def _count(events: nw.LazyFrame, patient: str, date: str) -> nw.LazyFrame:
     before = nw.col(PROVIDER).shift(1).over(patient, order_by=[date, PROVIDER])
     pairs = known.with_columns(before.alias(_BEFORE))
     same = (nw.col(PROVIDER) == nw.col(_BEFORE)).fill_null(False).cast(nw.Int64)
-    pairs = pairs.group_by(patient).agg(same.sum().cast(nw.Float64).alias(_SAME))
+    pairs = group_rows(pairs, patient).agg(same.sum().cast(nw.Float64).alias(_SAME))
     counted = everyone.join(spread, on=patient, how="left")
     return counted.join(pairs, on=patient, how="left")
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from loyalty_research.data.arguments import as_columns
 from loyalty_research.data.frames import missing_columns, raise_faults
-from loyalty_research.data.lending import collect, column_names, lend, to_pandas
+from loyalty_research.data.lending import collect, column_names, group_rows, lend, to_pandas
 from loyalty_research.errors import Fault
 from loyalty_research.retention.averages import refuse_clashes
 from loyalty_research.retention.repairs import (
@@ -85,7 +85,7 @@ def count_exits(
     if entry is None:
         return table, None
     start, _ = _whole(entry, rows.collect_schema()[entry])
-    entries = rows.group_by(*groups, start.alias("entry")).agg(*_sizes(freq))
+    entries = group_rows(rows, *groups, start.alias("entry")).agg(*_sizes(freq))
     entered = _as_table(entries, data, groups).rename(columns={_N: "n"}).astype({"n": np.int64})
     return table, entered[[*groups, "entry", "n"]]
 
@@ -149,7 +149,7 @@ def _exits(
         number, odd_freq = _whole(freq, schema[freq])
         below = (odd_freq == 0) & (number < 1)
         odd.append(nw.when(below).then(nw.lit(3)).otherwise(odd_freq).alias(_ODD_FREQ))
-    plain = rows.group_by(*groups, time, event, *odd).agg(*_sizes(freq))
+    plain = group_rows(rows, *groups, time, event, *odd).agg(*_sizes(freq))
     clock, odd_time = _whole(time, schema[time])
     code, odd_event = (_cause if causes else _code)(event, schema[event])
     meaning = [
@@ -162,7 +162,7 @@ def _exits(
     flags += [_ODD_FREQ] if freq is not None else []
     keys = [*groups, _TIME, _EVENT, _ODD_TIME, _ODD_EVENT, *flags]
     coded = plain.select(*groups, *meaning, *flags, _N, _ROWS)
-    return coded.group_by(*keys).agg(nw.col(_N).sum(), nw.col(_ROWS).sum())
+    return group_rows(coded, *keys).agg(nw.col(_N).sum(), nw.col(_ROWS).sum())
 
 
 def _sizes(freq: str | None) -> list[nw.Expr]:

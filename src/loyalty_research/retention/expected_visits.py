@@ -33,7 +33,7 @@ from loyalty_research.data.frames import (
     raise_faults,
     value_faults,
 )
-from loyalty_research.data.lending import column_names, distinct, give_new
+from loyalty_research.data.lending import column_names, distinct, give_new, group_rows
 from loyalty_research.errors import Fault, UsageError
 from loyalty_research.retention.rows import take_columns
 
@@ -100,7 +100,7 @@ def derive_visit_summary(
     days = distinct(events, nw.col(patient), day_number(nw.col(date)).alias(_DAY))
     day = nw.col(_DAY)
     seen = nw.when(day <= cutoff).then(day)
-    found = days.group_by(patient).agg(
+    found = group_rows(days, patient).agg(
         (seen.count().cast(nw.Int64) - 1).alias("frequency"),
         (seen.max() - seen.min()).cast(nw.Int64).alias("recency"),
         (cutoff - seen.min()).cast(nw.Int64).alias("age"),

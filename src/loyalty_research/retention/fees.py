@@ -16,7 +16,7 @@ from loyalty_research.data.frames import (
     raise_faults,
     value_faults,
 )
-from loyalty_research.data.lending import collect, hold, to_pandas
+from loyalty_research.data.lending import collect, group_rows, hold, to_pandas
 from loyalty_research.retention.averages import number_faults
 
 _INDEX, _TIME = "__index", "__time"
@@ -92,7 +92,9 @@ def derive_fees(
     events = events.join(start, on=patient, how="inner")
     events = events.with_columns((day_number(nw.col(date)) - nw.col(_INDEX)).alias("day"))
     events = events.filter((nw.col("day") >= 0) & (nw.col("day") <= nw.col(_TIME)))
-    sums = events.group_by(patient, "day").agg(nw.col(fee).cast(nw.Float64).sum().alias("amount"))
+    sums = group_rows(events, patient, "day").agg(
+        nw.col(fee).cast(nw.Float64).sum().alias("amount")
+    )
     return _given(sums.select(patient, "day", "amount"), visits, patient)
 
 

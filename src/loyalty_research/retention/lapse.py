@@ -9,7 +9,7 @@ import narwhals.stable.v2 as nw
 
 from loyalty_research.data.arguments import check_date, check_whole
 from loyalty_research.data.frames import day_number
-from loyalty_research.data.lending import give_back, give_new
+from loyalty_research.data.lending import give_back, give_new, group_rows
 from loyalty_research.retention.follow_up_windows import (
     END,
     EXIT,
@@ -147,7 +147,7 @@ def _by_patient(events: nw.LazyFrame, patient: str, lapse_days: int) -> nw.LazyF
     new_day = (nw.col(_VISIT_BEFORE).is_null() | (nw.col(_DATE) != nw.col(_VISIT_BEFORE))).cast(
         nw.Int64
     )
-    seen = events.group_by(patient).agg(
+    seen = group_rows(events, patient).agg(
         nw.when(too_long).then(nw.col(_BEFORE)).min().alias("lapse_date"),
         nw.col(_DATE).max().alias("last_visit_date"),
         new_day.sum().cast(nw.Int64).alias("n_visit_days"),

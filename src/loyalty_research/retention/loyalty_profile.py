@@ -16,7 +16,7 @@ from scipy.stats import t as student
 
 from loyalty_research.data.arguments import as_columns, check_choice, check_share
 from loyalty_research.data.frames import Check
-from loyalty_research.data.lending import collect, to_pandas
+from loyalty_research.data.lending import collect, group_rows, to_pandas
 from loyalty_research.errors import UsageError
 from loyalty_research.retention.averages import (
     ESTIMATES,
@@ -249,7 +249,7 @@ def _count_pairs(
 ) -> dict[Any, pd.DataFrame]:
     """Return by group how many patients have each pair of values."""
     chosen = rows.select(*groups, nw.col(one).alias("__x"), nw.col(other).alias("__y"))
-    counted = chosen.group_by(*groups, "__x", "__y").agg(nw.len().alias(_N))
+    counted = group_rows(chosen, *groups, "__x", "__y").agg(nw.len().alias(_N))
     table = sorted_groups(to_pandas(collect(counted)), groups=groups, like=like)
     if not groups:
         return {(): table}

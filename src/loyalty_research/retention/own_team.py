@@ -8,7 +8,7 @@ import narwhals.stable.v2 as nw
 
 from loyalty_research.data.arguments import check_whole
 from loyalty_research.data.frames import raise_faults
-from loyalty_research.data.lending import collect, give_back, hold
+from loyalty_research.data.lending import collect, give_back, group_rows, hold
 from loyalty_research.errors import Fault, UsageError
 from loyalty_research.retention.continuity import OWN_TEAM, PROVIDER, open_provided
 
@@ -100,7 +100,7 @@ def _count(events: nw.LazyFrame, patient: str) -> nw.LazyFrame:
     own = (nw.col(PROVIDER) == nw.col(_OWN)).fill_null(False).cast(nw.Int64).sum()
     counts = (nw.len(), unknown, own)
     named = [count.cast(nw.Int64).alias(name) for count, name in zip(counts, COUNTS, strict=True)]
-    return events.group_by(patient).agg(*named)
+    return group_rows(events, patient).agg(*named)
 
 
 def _refuse_codes(events: nw.LazyFrame, people: nw.LazyFrame, team: str, provider: str) -> None:

@@ -23,7 +23,14 @@ from loyalty_research.data.frames import (
     raise_faults,
     value_faults,
 )
-from loyalty_research.data.lending import collect, column_names, distinct, lend, to_pandas
+from loyalty_research.data.lending import (
+    collect,
+    column_names,
+    distinct,
+    group_rows,
+    lend,
+    to_pandas,
+)
 from loyalty_research.errors import Fault, UsageError
 from loyalty_research.retention.averages import (
     REPAIR_GROUP,
@@ -316,7 +323,7 @@ def _spent(
         lent["weights"].select(_GROUP, _DAY, _WEIGHT), on=[_GROUP, _DAY], how="inner"
     )
     share = nw.col(_AMOUNT) * nw.col(_WEIGHT)
-    by_patient = rows.group_by(patient, _GROUP, _TIME, _EVENT).agg(
+    by_patient = group_rows(rows, patient, _GROUP, _TIME, _EVENT).agg(
         *[
             nw.when(nw.col(_DAY) <= t).then(share).otherwise(0.0).sum().alias(f"__b_{i}")
             for i, t in enumerate(asked)

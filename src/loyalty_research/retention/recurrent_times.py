@@ -8,7 +8,7 @@ import narwhals.stable.v2 as nw
 
 from loyalty_research.data.arguments import check_date, check_whole
 from loyalty_research.data.frames import day_number, to_pandas
-from loyalty_research.data.lending import collect, column_names, give_back, hold
+from loyalty_research.data.lending import collect, column_names, give_back, group_rows, hold
 from loyalty_research.retention.follow_up_windows import (
     END,
     START,
@@ -84,7 +84,7 @@ def derive_recurrent_times(
     )
     returns = returns.select(patient, "stop", nw.lit(1).alias("event"))
     # A return on the last day is the last row.
-    rows = nw.concat([returns, ends]).group_by(patient, "stop").agg(nw.col("event").max())
+    rows = group_rows(nw.concat([returns, ends]), patient, "stop").agg(nw.col("event").max())
     rows = rows.with_columns(
         nw.col("stop").shift(1).over(patient, order_by="stop").fill_null(0).alias("start"),
         nw.col("stop").cum_count().over(patient, order_by="stop").alias("number"),
@@ -176,7 +176,7 @@ def _return_days(
         (day_number(nw.col(date)) - nw.col(START)).alias("stop"),
         nw.col(date).dt.date().alias("return_date"),
     ).filter(nw.col("stop") > 0)
-    return seen.group_by(patient, "stop").agg(nw.col("return_date").max())
+    return group_rows(seen, patient, "stop").agg(nw.col("return_date").max())
 
 
 def _with_death(people: nw.LazyFrame, windows: nw.LazyFrame, patient: str) -> nw.LazyFrame:

@@ -22,7 +22,7 @@ from loyalty_research.data.frames import (
     raise_faults,
     value_faults,
 )
-from loyalty_research.data.lending import collect, column_names, to_pandas
+from loyalty_research.data.lending import collect, column_names, group_rows, to_pandas
 from loyalty_research.errors import Fault, UsageError
 from loyalty_research.retention.averages import REPAIR_GROUP, refuse_clashes, sorted_groups
 from loyalty_research.retention.intervals import wilson_interval
@@ -274,7 +274,7 @@ def _first_revisits(
         "unknown": nw.col(_PLANNED).is_null(),
     }
     firsts = [nw.when(of).then(nw.col(_SINCE)).min().alias(_FIRST[k]) for k, of in kinds.items()]
-    return rows.group_by(patient).agg(*firsts, nw.col(_SINCE).min().alias(_FIRST["any"]))
+    return group_rows(rows, patient).agg(*firsts, nw.col(_SINCE).min().alias(_FIRST["any"]))
 
 
 def _count(
@@ -282,7 +282,7 @@ def _count(
 ) -> pd.DataFrame:
     """Return one row a group with the counts of every window, made in one pass."""
     counts = [total for days in windows for total in _counts_within(days)]
-    query = people.group_by(*groups).agg(*counts) if groups else people.select(*counts)
+    query = group_rows(people, *groups).agg(*counts) if groups else people.select(*counts)
     return sorted_groups(to_pandas(collect(query)), groups=groups, like=cohort)
 
 

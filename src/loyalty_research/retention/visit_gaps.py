@@ -19,7 +19,14 @@ from loyalty_research.data.frames import (
     raise_faults,
     value_faults,
 )
-from loyalty_research.data.lending import collect, distinct, give_back, give_new, to_pandas
+from loyalty_research.data.lending import (
+    collect,
+    distinct,
+    give_back,
+    give_new,
+    group_rows,
+    to_pandas,
+)
 from loyalty_research.errors import Fault, UsageError
 from loyalty_research.retention.averages import REPAIR_GROUP, refuse_clashes, sorted_groups
 
@@ -165,7 +172,7 @@ def _open(
 
 def _by_patient(gaps: nw.LazyFrame, patient: str, least: int) -> nw.LazyFrame:
     gap = nw.col(_GAP).cast(nw.Float64)
-    sums = gaps.group_by(patient).agg(
+    sums = group_rows(gaps, patient).agg(
         nw.len().cast(nw.Int64).alias("n_visit_days"),
         gap.sum().alias(_GAP),
         (gap * gap).sum().alias(_SQUARE),
@@ -189,8 +196,8 @@ def _count_gaps(
     keys = groups or ["__all"]
     lengths = gaps.filter(~nw.col(_GAP).is_null()).with_columns(one)
     firsts = gaps.filter(nw.col(_GAP).is_null()).with_columns(one)
-    counted = lengths.group_by(*keys, _GAP).agg(nw.len().cast(nw.Int64).alias("n_gaps"))
-    patients = firsts.group_by(*keys).agg(nw.len().cast(nw.Int64).alias("n_patients"))
+    counted = group_rows(lengths, *keys, _GAP).agg(nw.len().cast(nw.Int64).alias("n_gaps"))
+    patients = group_rows(firsts, *keys).agg(nw.len().cast(nw.Int64).alias("n_patients"))
     return to_pandas(collect(counted)), to_pandas(collect(patients))
 
 
