@@ -96,12 +96,12 @@ def _naive(world: SimulatedDesign) -> Answer:
 def _confounded_cases(overlap: str, published: dict[str, float]) -> list[Case]:
     """Return the methods tried on patients who chose."""
     # Where some could hardly have been in the other arm a few patients carry the weight, and the
-    # mean over all of a sample this small is not normal: ask for the ATO.
+    # mean over all, or over the enrolled, of a sample this small is not normal: ask for the ATO.
     open_to_all = overlap == "good"
     ways: list[tuple[str, str, Any, bool]] = [
         ("as they are", "ATE", _naive, False),
         ("weights, stacked", "ATE", lambda w: _weighted(w, "ATE"), open_to_all),
-        ("weights, stacked, ATT", "ATT", lambda w: _weighted(w, "ATT"), True),
+        ("weights, stacked, ATT", "ATT", lambda w: _weighted(w, "ATT"), open_to_all),
         ("weights, stacked, ATO", "ATO", lambda w: _weighted(w, "ATO"), True),
         ("weights taken as known", "ATE", _weights_known, False),
         ("AIPW", "ATE", lambda w: _modelled(w, doubly_robust_effect), True),
