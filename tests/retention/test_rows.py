@@ -72,6 +72,25 @@ def test_yes_and_no_are_no_causes(engine):
         counts_by_group(answers, causes=True)
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["Censored", " censored"], r"' censored' and 'Censored'"),
+        (["alive"], "'alive'"), (["No event"], "'No event'"), (["在"], "'在'"),
+        (["None "], "'None '"),
+        ([""], "empty text"), ([" "], "empty text"), (["0", "1", "2"], "numbers as text"),
+        (["10234"], "numbers as text"), (["", "active", "7"], "'active', empty text and numbers"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("name", ["died", "0x"])
+def test_what_names_no_cause_is_refused_wherever_causes_are_counted(engine, words, told, name):
+    data = FIVE.assign(event=(words + [name] * 5)[:5])
+    with pytest.raises(DataError, match=f'event holds {told}.*missing value or "censored"'):
+        counts_by_group(engine.make(data), causes=True)
+    with pytest.raises(DataError, match=f"event holds {told}"):
+        open_rows(data.assign(event=data["event"].astype("category")), causes=True)
+
+
 def test_true_and_false_may_come_as_objects():
     mixed = FIVE.assign(event=pd.Series([True, False, True, False, True], dtype=object))
     assert open_rows(mixed).event.tolist() == [1, 0, 1, 0, 1]

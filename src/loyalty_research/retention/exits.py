@@ -15,15 +15,16 @@ from loyalty_research.data.lending import collect, column_names, group_rows, len
 from loyalty_research.errors import Fault
 from loyalty_research.retention.averages import refuse_clashes
 from loyalty_research.retention.repairs import (
+    CENSORED,
     CODE_EVENT,
     NAME_CAUSE,
+    cause_fault,
     found_codes,
     repair_codes,
     repair_late,
     told_codes,
     with_cause,
 )
-from loyalty_research.retention.rows import CENSORED, says_only_whether
 
 _RESERVED = frozenset(
     ("event", "entry", "q", "n", "estimate", "std_error", "conf_low", "conf_high", "conf_level")
@@ -77,9 +78,7 @@ def count_exits(
     table = _as_table(exits, data, groups)
     raise_faults(_faults(table, groups, time, event, entry, freq, rows))
     names = {_TIME: "time", _EVENT: "event", _N: "n"}
-    if causes and says_only_whether(sorted(set(table[_EVENT]) - {CENSORED})):
-        message = f"{event} is yes or no, not the name of a cause"
-        fault = Fault("data", event, 0, message, NAME_CAUSE)
+    if causes and (fault := cause_fault(event, sorted(set(table[_EVENT]) - {CENSORED}))):
         raise_faults(with_cause([fault], column_names(data)))
     table = table.rename(columns=names)[[*groups, "time", "event", "n"]].astype({"n": np.int64})
     if entry is None:

@@ -20,8 +20,13 @@ from loyalty_research.data.frames import (
 )
 from loyalty_research.data.lending import collect, give_back, lend
 from loyalty_research.errors import Fault, UsageError
-from loyalty_research.retention.repairs import CODE_EVENT, DROP_LATE, repair_late, with_codes
-from loyalty_research.retention.rows import CENSORED
+from loyalty_research.retention.repairs import (
+    CENSORED,
+    CODE_EVENT,
+    DROP_LATE,
+    repair_late,
+    with_codes,
+)
 
 NUMBERS = "convert it to whole days first"
 

@@ -17,6 +17,15 @@ YES = frozenset(("yes", "y", "true", "t", "1", "是"))
 NO = frozenset(("no", "n", "false", "f", "0", "否"))
 NAME_CAUSE = 'name the cause of each end, "censored" or nothing where there was none'
 DROP_LATE = "drop rows without time at risk"
+CENSORED = "censored"
+"""The word that means no cause, as a missing value does."""
+
+NO_END = frozenset(
+    ("alive", "active", "none", "no event", "nothing", "still here", "still there", "ongoing")
+).union(("na", "n/a", "nan", "null", "-", "在", "在访", "存活", "无"))
+"""Words for a patient to whom nothing happened, in lower case."""
+
+_SAY_CENSORED = 'say by a missing value or "censored" that nothing happened, else name the cause'
 _MOST_CODES = 5
 
 
@@ -176,6 +185,39 @@ def with_cause(faults: Sequence[Fault], names: Sequence[str]) -> list[Fault]:
         else fault
         for fault in faults
     ]
+
+
+def cause_fault(column: str, names: Sequence[str]) -> Fault | None:
+    """Return what is wrong with the names of causes, or None.
+
+    Args:
+        column: Their column.
+        names: The distinct ones, "censored" left out.
+
+    Returns:
+        The fault: they only say whether; or one is empty, a number, another spelling of
+        "censored", or a word for nothing having happened.
+
+    Examples:
+        >>> cause_fault("end", ["died", "moved"]) is None
+        True
+        >>> print(cause_fault("end", ["Censored", "alive", "died"]))
+        data: end holds 'Censored' and 'alive', no names of causes; say by a missing value or \
+"censored" that nothing happened, else name the cause
+    """
+    plain = [name.strip().lower() for name in names]
+    if names and all(name in YES | NO for name in plain):
+        words = f"{column} is yes or no, not the name of a cause"
+        return Fault("data", column, 0, words, NAME_CAUSE)
+    known = zip(names, plain, strict=True)
+    odd = [repr(name) for name, word in known if word in NO_END or word == CENSORED]
+    odd += ["empty text"] * ("" in plain)
+    # A number may be a patient's own, and is not repeated.
+    odd += ["numbers as text"] * any(name.isdigit() for name in plain)
+    if not odd:
+        return None
+    listed = " and ".join(filter(None, [", ".join(odd[:-1]), odd[-1]]))
+    return Fault("data", column, 0, f"{column} holds {listed}, no names of causes", _SAY_CENSORED)
 
 
 def found_codes(frame: nw.LazyFrame, column: str) -> list[Any]:

@@ -30,8 +30,8 @@ from loyalty_research.data.arguments import as_columns
 from loyalty_research.errors import DataError
 from loyalty_research.retention.counted_rows import N_ROWS, count_rows
 from loyalty_research.retention.exits import count_exits, refuse_clash
+from loyalty_research.retention.repairs import CENSORED
 from loyalty_research.retention.rows import (
-    CENSORED,
     Rows,
     group_codes,
     has_columns,

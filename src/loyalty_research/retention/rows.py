@@ -18,17 +18,14 @@ from loyalty_research.data.frames import missing_columns, raise_faults
 from loyalty_research.data.lending import collect, column_names, to_pandas
 from loyalty_research.errors import Fault
 from loyalty_research.retention.repairs import (
+    CENSORED,
     NAME_CAUSE,
-    NO,
-    YES,
+    cause_fault,
     repair_codes,
     repair_late,
     told_codes,
     with_cause,
 )
-
-CENSORED = "censored"
-"""The word that means no cause, as a missing value does."""
 
 _DROP = "drop or repair these rows"
 _WHOLE = "convert it to whole days first, rounding down"
@@ -356,26 +353,10 @@ def _causes(
     # Sorted names, whatever the order of the categories; those that do not occur are no causes.
     names = sorted(word for word in words[seen] if word != CENSORED)
     number = {word: k for k, word in enumerate(names, start=1)}
-    if says_only_whether(names):
-        faults.wrong_type(column, "yes or no", "the name of a cause", NAME_CAUSE)
+    if fault := cause_fault(column, names):
+        faults.found.append(fault)
     lookup = np.array([0, *(number.get(word, 0) for word in words)], np.int64)
     return lookup[codes], tuple(names)
-
-
-def says_only_whether(causes: Sequence[str]) -> bool:
-    """Say whether causes are answers to a question, such as yes and no, and so no causes.
-
-    Args:
-        causes: The names that occur.
-
-    Returns:
-        True if all of them are; no name at all is none.
-
-    Examples:
-        >>> says_only_whether(["Yes", "no"]), says_only_whether(["died", "no"])
-        (True, False)
-    """
-    return bool(causes) and all(cause.strip().lower() in YES | NO for cause in causes)
 
 
 def _no_causes(
