@@ -82,7 +82,43 @@ def test_a_row_with_a_hidden_count_loses_what_would_betray_it():
     )
     shown = suppress_small_counts(estimates, counts=["n"])
     assert shown.loc[0, ["estimate", "std_error", "conf_low", "p_value"]].isna().all()
-    assert shown.loc[1, "estimate"] == 1 / 3
+    # A third in 300 patients: two decimals, see the test of means below; no error beside it.
+    assert shown.loc[1, ["estimate", "p_value"]].tolist() == [0.33, 0.5]
+    assert shown["std_error"].isna().all()
+
+
+def test_a_mean_beside_a_count_does_not_give_the_exact_count_back():
+    # 47 / 13 = 3.6153846 is no mean of 11, 12, 14 or 15 whole scores; 3.6 is one of each of them.
+    cells = pd.DataFrame([(n, k / n) for n in range(8, 201) for k in range(n, 5 * n + 1)])
+    cells.columns = ["n", "estimate"]
+    shown = suppress_small_counts(cells, counts=["n"])
+    assert shown.loc[(cells["n"] == 13) & (cells["estimate"] == 47 / 13), "estimate"].item() == 3.6
+    fitting = cells["n"].groupby([shown["n"], shown["estimate"]]).nunique()
+    assert fitting.min() >= 2
+    assert (shown["estimate"] - cells["estimate"]).abs().max() <= 0.05 + 1e-9
+
+
+@pytest.mark.parametrize(("n", "told"), [(43, 0.4), (430, 0.43), (4300, 0.429), (43_000, 0.429)])
+def test_a_mean_of_more_patients_keeps_more_decimals(n, told):
+    names = ["estimate", "conf_low", "conf_high", "mean", "median", "quantile", "sd"]
+    cells = pd.DataFrame({"n": [n], **dict.fromkeys(names, 3 / 7)})
+    shown = suppress_small_counts(cells, counts=["n"])
+    assert shown[names].iloc[0].tolist() == [told] * 7
+    pd.testing.assert_frame_equal(
+        suppress_small_counts(cells, counts=["n"], audience="internal"), cells
+    )
+
+
+def test_the_mean_of_few_is_hidden_and_no_p_value_is_0():
+    cells = pd.DataFrame({"n": [3, 430], "mean": 3.5, "p_value": 2e-12, "threshold": 1 / 3})
+    shown = suppress_small_counts(cells, counts=["n"])
+    assert shown["mean"].isna().tolist() == [True, False]
+    assert shown["p_value"].iloc[1] == 0.001
+    assert shown["threshold"].tolist() == [1 / 3] * 2
+
+
+def test_without_counts_nothing_is_hidden():
+    assert suppress_small_counts(pd.DataFrame({"x": [1]}), counts=[])["suppressed"].tolist() == [0]
 
 
 def test_a_count_hidden_alone_in_a_total_is_joined_by_the_next_smallest():

@@ -56,6 +56,7 @@ from loyalty_research.display.sentences_results import (
 )
 from loyalty_research.display.shown import show_figure, show_finding, show_table
 from loyalty_research.display.tables import quantile_table, retention_table, triangle_table
+from loyalty_research.display.tables_checks import effect_checks_table
 from loyalty_research.display.tables_cohort import attrition_table, checks_table, facts_table
 from loyalty_research.display.tables_effects import (
     effect_sentence,
@@ -87,6 +88,7 @@ __all__ = [
     "cumulative_incidence_table",
     "curve_at",
     "curve_steps",
+    "effect_checks_table",
     "effect_sentence",
     "effect_table",
     "effects_table",

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from loyalty_research.display.disclosure import suppress_small_counts
+from loyalty_research.display.disclosure import hide_small_counts
 from loyalty_research.display.tables_cohort import EVERYBODY
 from loyalty_research.display.tidy import as_pandas, column_label, group_label, require_columns
 from loyalty_research.display.worded import SUPPRESSED, WordedTable
@@ -63,7 +63,7 @@ def baseline_table(
 '50.0 [45.0 to 55.0]'], ['Sex', 'f, n (%)', '2 (66.7 %)'], ['', 'm, n (%)', '1 (33.3 %)']]
     """
     summary = summarise_baseline(cohort, by=by, variables=variables, smd=smd)
-    numbers = suppress_small_counts(
+    numbers = hide_small_counts(
         summary,
         counts=["n", "n_group"],
         rates={"share": ("n", "n_group")},

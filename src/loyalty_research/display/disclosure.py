@@ -28,6 +28,8 @@ BASE = 5
 DECIMALS = 3
 # What an estimator says beside its counts, and could betray a hidden one.
 _TELLING = ("estimate", "std_error", "conf_low", "conf_high", "p_value")
+# Means and the like, from whose decimals a count could be read.
+_MEANS = ("estimate", "conf_low", "conf_high", "mean", "median", "quantile", "sd")
 
 
 def suppress_small_counts(
@@ -44,6 +46,12 @@ def suppress_small_counts(
 
     Zero stays zero: that nobody is there tells nothing about somebody who is.
 
+    A mean gives its count back: 3.6153846 is 47 / 13, and of no other number near 15. So the
+    columns estimate, conf_low, conf_high, mean, median, quantile and sd keep three decimals where
+    a row counts 1,000 or more, two from 100, one from 10, which means of scores of as many patients
+    a few more or fewer have too. A p value keeps three decimals and is 0.001 or more; a standard
+    error is left out.
+
     Args:
         table: one row a cell group, whole numbers in the count columns.
         counts: the columns that count patients or visits.
@@ -56,7 +64,8 @@ def suppress_small_counts(
         base: the others are rounded to its multiples.
 
     Returns:
-        A new table. A row with a hidden count loses its estimate, interval, error and p value.
+        A new table. A row with a hidden count loses its estimate, interval, error, p value and
+        means.
 
     Raises:
         UsageError: a column is missing, a count is negative, or the base exceeds the threshold + 1.
@@ -70,6 +79,49 @@ def suppress_small_counts(
         [<NA>, 25, 0]
         >>> count_suppressed(suppress_small_counts(table, counts=["n"]))
         1
+    """
+    shown = hide_small_counts(
+        table,
+        counts=counts,
+        rates=rates,
+        by=by,
+        audience=audience,
+        threshold=threshold,
+        base=base,
+    )
+    return shown if audience == "internal" else _round_means(shown, counts, rates or {})
+
+
+def hide_small_counts(
+    table: Any,
+    *,
+    counts: Sequence[str],
+    rates: Mapping[str, tuple[str, str]] | None = None,
+    by: str | Sequence[str] | None = None,
+    audience: str = "publish",
+    threshold: int = THRESHOLD,
+    base: int = BASE,
+) -> pd.DataFrame:
+    """Return what `suppress_small_counts` does, before it rounds what stands beside the counts.
+
+    For tables of this room, which round estimates by rules of their own.
+
+    Args:
+        table: one row a cell group, whole numbers in the count columns.
+        counts: the columns that count patients or visits.
+        rates: shares to make again from rounded counts.
+        by: columns within which a count adds up to a total that readers also see.
+        audience: "publish"; with "internal" the table comes back as it is.
+        threshold: the largest count that is hidden.
+        base: the others are rounded to its multiples.
+
+    Raises:
+        UsageError: as `suppress_small_counts`.
+
+    Examples:
+        >>> table = pd.DataFrame({"n": [3, 23], "estimate": [0.1234, 0.5678]})
+        >>> hide_small_counts(table, counts=["n"])["estimate"].tolist()
+        [nan, 0.5678]
     """
     shown = as_pandas(table)
     _check(shown, counts, rates, threshold, base)
@@ -138,7 +190,7 @@ def suppress_curve(
     kept = [thin_group(rows, exact_at=exact_at, threshold=threshold) for rows in parts]
     thinned = pd.concat(kept, ignore_index=True) if kept else shown.assign(**{WITHHELD: False})
     counted = thinned.drop(columns=WITHHELD)
-    published = suppress_small_counts(counted, counts=CURVE_COUNTS, threshold=threshold, base=base)
+    published = hide_small_counts(counted, counts=CURVE_COUNTS, threshold=threshold, base=base)
     # A hidden count beside a kept step does not hide the step: enough patients stand behind it.
     for name in ("estimate", "conf_low", "conf_high"):
         if name in thinned.columns:
@@ -160,6 +212,41 @@ def count_suppressed(*tables: pd.DataFrame) -> int:
         0
     """
     return sum(int(table["suppressed"].sum()) for table in tables if "suppressed" in table.columns)
+
+
+def round_p(values: pd.Series) -> pd.Series:
+    """Return p values to three decimals, none below 0.001: a p value is never 0.
+
+    Args:
+        values: exact ones.
+
+    Examples:
+        >>> round_p(pd.Series([2e-12, 0.0312, 0.99996])).tolist()
+        [0.001, 0.031, 0.999]
+    """
+    least = 10.0**-DECIMALS
+    return values.astype(float).round(DECIMALS).clip(least, 1 - least)
+
+
+def _round_means(
+    table: pd.DataFrame, counts: Sequence[str], rates: Mapping[str, tuple[str, str]]
+) -> pd.DataFrame:
+    """Round what stands beside counts until counts near by could have given it."""
+    # What was made again from rounded counts tells no more than they do.
+    made = {*rates, *(("conf_low", "conf_high") if "estimate" in rates else ())}
+    largest = table[list(counts)].astype("Float64").max(axis=1).fillna(0)
+    decimals = [min(DECIMALS, len(f"{int(n)}") - 1) for n in largest]
+    table = table.copy()
+    for name in _MEANS:
+        if name in table.columns and name not in made:
+            exact = pd.to_numeric(table[name]).astype(float).mask(table["suppressed"] > 0)
+            rounded = [round(v, d) for v, d in zip(exact, decimals, strict=True)]
+            table[name] = pd.Series(rounded, index=table.index, dtype=float)
+    if "std_error" in table.columns:
+        table["std_error"] = np.nan
+    if "p_value" in table.columns:
+        table["p_value"] = round_p(table["p_value"])
+    return table
 
 
 def _check(

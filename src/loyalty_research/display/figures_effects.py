@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from loyalty_research.display.fonts import fit_fonts
+from loyalty_research.display.published_steps import shown_exactly
 from loyalty_research.display.tables_effects import format_effect, published_effect
 from loyalty_research.display.tables_results import level_of, term_label
 from loyalty_research.display.theme import (
@@ -74,8 +75,10 @@ def plot_effects(
     rows = rows.reset_index(drop=True)
     factor = 100.0 if scales[0] in SHARES else 1.0
     names = [wrap(name, inches=2.1) for name in effects]
+    exact = shown_exactly(pd.DataFrame([e.headline for e in effects.values()]), rows)
     told = [
-        _told(row, found) for (_, row), found in zip(rows.iterrows(), effects.values(), strict=True)
+        _told(row, found)
+        for (_, row), found in zip(exact.iterrows(), effects.values(), strict=True)
     ]
     values = rows[_LIMITS].astype(float) * factor
     label = title or ("Percentage points" if factor > 1 else column_label(scales[0]))

@@ -14,7 +14,7 @@ from loyalty_research.display.disclosure import suppress_curve
 from loyalty_research.display.figures_retention import nice_ticks
 from loyalty_research.display.fonts import fit_fonts
 from loyalty_research.display.lookup import check_curve
-from loyalty_research.display.published_steps import publish_estimates
+from loyalty_research.display.published_steps import publish_estimates, shown_exactly
 from loyalty_research.display.tables_results import (
     as_ratios,
     level_of,
@@ -75,7 +75,8 @@ def plot_forest(
         >>> plot_forest(estimates).get_yticklabels()[0].get_text()
         'Age'
     """
-    rows = as_ratios(shown_estimates(estimates, audience=audience))
+    shown = shown_estimates(estimates, audience=audience)
+    rows = as_ratios(shown_exactly(as_pandas(estimates), shown))
     rows = rows.dropna(subset=["estimate", "conf_low", "conf_high"]).reset_index(drop=True)
     names = [wrap(term_label(term, labels), inches=1.9) for term in rows["term"]]
     told = [

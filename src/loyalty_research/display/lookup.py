@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from loyalty_research.display.disclosure import suppress_curve, suppress_small_counts
+from loyalty_research.display.disclosure import hide_small_counts, suppress_curve
 from loyalty_research.display.thinning import CURVE_COUNTS, is_complete
 from loyalty_research.display.tidy import as_list, as_pandas, require_audience, require_columns
 from loyalty_research.errors import UsageError
@@ -64,7 +64,7 @@ def curve_at(
         return at
     known = suppress_curve(exact, by=groups, exact_at=[*times, *exact_at])
     thinned = _read_off(known, times, groups)
-    hidden = suppress_small_counts(at, counts=["n_at_risk", *_SO_FAR])
+    hidden = hide_small_counts(at, counts=["n_at_risk", *_SO_FAR])
     withheld = thinned["estimate"].isna() & at["estimate"].notna()
     # That nobody is left would tell that the withheld estimate is 0.
     hidden["n_at_risk"] = hidden["n_at_risk"].mask(withheld & (hidden["n_at_risk"] == 0))

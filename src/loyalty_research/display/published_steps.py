@@ -8,7 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from loyalty_research.display.disclosure import THRESHOLD, suppress_curve, suppress_small_counts
+from loyalty_research.display.disclosure import (
+    DECIMALS,
+    THRESHOLD,
+    hide_small_counts,
+    round_p,
+    suppress_curve,
+)
 from loyalty_research.display.lookup import check_curve, curve_at
 from loyalty_research.display.tidy import as_list, as_pandas, require_audience, require_columns
 
@@ -17,6 +23,8 @@ _VALUES = ("estimate", "conf_low", "conf_high")
 _PAIRS = ("concordant", "discordant", "tied_risk", "tied_time", "tied_both")
 # A published mean count moves once a month: no visit's day can be read from it.
 _LEAST_DAYS = 30
+# Beyond them a value is read as it is.
+_MOST_DECIMALS = 9
 
 
 def publish_incidence(
@@ -134,7 +142,7 @@ def mean_count_at(
     if require_audience(audience) == "internal":
         return at
     # The origin says nothing of anybody.
-    hidden = suppress_small_counts(at, counts=["n_at_risk", "n_events_so_far"])
+    hidden = hide_small_counts(at, counts=["n_at_risk", "n_events_so_far"])
     whole = pd.Series(0, index=at.index)
     part = at.groupby(groups, sort=False, dropna=False).ngroup() if groups else whole
     since = at["n_events_so_far"].astype(float).groupby(part).diff().abs()
@@ -180,7 +188,7 @@ def publish_mean_count(
     )
     kept = pd.concat([_monthly(rows, sorted(exact_at)) for _, rows in parts], ignore_index=True)
     # What is hidden beside a kept step does not hide the step: enough stand behind it.
-    shown = suppress_small_counts(kept, counts=_COUNTS)
+    shown = hide_small_counts(kept, counts=_COUNTS)
     return _rounded(shown.assign(**{name: kept[name] for name in _VALUES}))
 
 
@@ -188,8 +196,9 @@ def publish_estimates(estimates: Any, *, audience: str) -> pd.DataFrame:
     """Return estimates as this audience may see them.
 
     Published, a row whose `n` or `n_events` is from 1 to 7 loses its numbers, and so does one whose
-    `n_level` or `n_level_events` is (see `count_levels`); the others keep three decimals, without a
-    standard error, which would give back more.
+    `n_level` or `n_level_events` is (see `count_levels`); the others keep three decimals (see
+    `round_values`), without a standard error, which would give back more; a p value is 0.001 or
+    more.
 
     Examples:
         >>> table = pd.DataFrame({"estimate": [0.12345, 0.5], "p_value": [0.2, 0.3], "n": [103, 4]})
@@ -204,7 +213,7 @@ def publish_estimates(estimates: Any, *, audience: str) -> pd.DataFrame:
         return table
     # Sums over pairs of patients are kept at full precision nowhere else.
     table = table.drop(columns=[name for name in _PAIRS if name in table.columns])
-    return _rounded(suppress_small_counts(table, counts=counts)).drop(columns=of_levels)
+    return _rounded(hide_small_counts(table, counts=counts)).drop(columns=of_levels)
 
 
 def incidence_steps(
@@ -329,6 +338,61 @@ def _monthly(rows: pd.DataFrame, asked: list[int]) -> pd.DataFrame:
 
 
 def _rounded(table: pd.DataFrame) -> pd.DataFrame:
-    names = [name for name in (*_VALUES, "p_value", "statistic") if name in table.columns]
-    rounded = table.assign(**{name: table[name].astype(float).round(3) for name in names})
+    names = [name for name in (*_VALUES, "statistic") if name in table.columns]
+    rounded = table.assign(**{name: round_values(table[name]) for name in names})
+    if "p_value" in table.columns:
+        rounded = rounded.assign(p_value=round_p(table["p_value"]))
     return rounded.assign(std_error=np.nan) if "std_error" in rounded.columns else rounded
+
+
+def round_values(values: pd.Series) -> pd.Series:
+    """Return values to three decimals, or to the first more that read like the exact ones.
+
+    A value is rounded again where it is worded. Where that would go the other way than from the
+    exact value, as 5.1454961 does through 5.145, one more decimal is kept.
+
+    Args:
+        values: exact ones.
+
+    Examples:
+        >>> round_values(pd.Series([3.6153846, 5.1454961, np.nan])).tolist()
+        [3.615, 5.1455, nan]
+    """
+    return values.astype(float).map(_round_like_words)
+
+
+def _round_like_words(value: float) -> float:
+    if not np.isfinite(value):
+        return value
+    for decimals in range(DECIMALS, _MOST_DECIMALS):
+        rounded = round(value, decimals)
+        if all(f"{rounded:.{d}f}" == f"{value:.{d}f}" for d in range(DECIMALS)):
+            return rounded
+    return round(value, _MOST_DECIMALS)
+
+
+def shown_exactly(
+    exact: pd.DataFrame, shown: pd.DataFrame, *, also: Sequence[str] = ()
+) -> pd.DataFrame:
+    """Return a published table with the exact values of what it shows, for the words alone.
+
+    Args:
+        exact: the table before it was published, its rows in the same order.
+        shown: the table as it may be published.
+        also: columns beside the estimate, its limits and the p value.
+
+    Examples:
+        >>> exact = pd.DataFrame({"estimate": [5.1454961, 2.0]})
+        >>> shown_exactly(exact, pd.DataFrame({"estimate": [5.145, np.nan]}))["estimate"].tolist()
+        [5.1454961, nan]
+    """
+    named = [*_VALUES, "p_value", *also]
+    return shown.assign(
+        **{
+            name: pd.Series(exact[name].astype(float).to_numpy(), shown.index).mask(
+                shown[name].isna()
+            )
+            for name in named
+            if name in shown.columns and name in exact.columns
+        }
+    )

@@ -11,6 +11,7 @@ from loyalty_research.display.published_steps import (
     incidence_at,
     mean_count_at,
     publish_estimates,
+    shown_exactly,
 )
 from loyalty_research.display.tables_results import (
     ESTIMATE_COLUMNS,
@@ -152,7 +153,7 @@ def restricted_mean_sentence(
     """
     table = as_pandas(means)
     require_columns(table, [*as_list(by), *ESTIMATE_COLUMNS], what="the means")
-    numbers = publish_estimates(table, audience=audience)
+    numbers = shown_exactly(table, publish_estimates(table, audience=audience))
     if "contrast" in numbers.columns:
         numbers = numbers[numbers["contrast"].astype(str).str.startswith("difference")]
     said = []
@@ -197,7 +198,8 @@ patients and not the effect of changing a characteristic.
     failed = failed_checks(checks)
     if failed:
         return f"The model's result is withheld: {failed}."
-    numbers = shown_estimates(estimates, audience=audience)
+    shown = shown_estimates(estimates, audience=audience)
+    numbers = shown_exactly(as_pandas(estimates), shown)
     # Ordered by the distance from 1 on the log scale, where half and twice are alike.
     clear = numbers[(numbers["conf_low"] > 0) | (numbers["conf_high"] < 0)]
     clear = clear.sort_values("estimate", key=lambda column: -column.abs())
@@ -240,7 +242,7 @@ lapses sooner in 62.0 % of pairs (95 % interval 60.0 to 64.0; 50 % is chance).
     """
     table = as_pandas(concordance)
     require_columns(table, ESTIMATE_COLUMNS, what="the concordance")
-    row = publish_estimates(table, audience=audience).iloc[0]
+    row = shown_exactly(table, publish_estimates(table, audience=audience)).iloc[0]
     if is_missing(row["estimate"]):
         return "How well the model tells who lapses sooner cannot be stated."
     low, high = (format_percent(row[name], sign=False) for name in ("conf_low", "conf_high"))

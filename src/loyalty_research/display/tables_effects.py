@@ -7,8 +7,12 @@ from typing import Any
 
 import pandas as pd
 
-from loyalty_research.display.disclosure import suppress_small_counts
-from loyalty_research.display.published_steps import publish_estimates
+from loyalty_research.display.disclosure import round_p, suppress_small_counts
+from loyalty_research.display.published_steps import (
+    publish_estimates,
+    round_values,
+    shown_exactly,
+)
 from loyalty_research.display.tables_results import level_of, ratio_digits, term_label
 from loyalty_research.display.tidy import as_pandas, require_audience, require_columns
 from loyalty_research.display.worded import SUPPRESSED, WordedTable
@@ -22,12 +26,14 @@ from loyalty_research.display.words import (
     format_percent,
     is_missing,
 )
-from loyalty_research.effects.effect import Effect
+from loyalty_research.effects.effect import ESTIMATES, Effect
 from loyalty_research.effects.published import few_without, told_text
 from loyalty_research.effects.wording import RATIOS, SHARES, overrides_words
 
 _LIMITS = ("estimate", "conf_low", "conf_high")
 _WITHHELD = "withheld"
+# Columns of a design that say what a row is of.
+_TIMES = ("event_time", "exposure_time", "period", "cohort", "time", "day", "level", "dose")
 
 
 def effect_table(effect: Effect, *, audience: str = "internal") -> WordedTable:
@@ -52,14 +58,15 @@ def effect_table(effect: Effect, *, audience: str = "internal") -> WordedTable:
         ['Mean difference', '−9.0 (−15.1 to −2.9)']
     """
     numbers = published_effect(effect, audience=audience)
+    exact = shown_exactly(effect.estimates, numbers)
     gone = _gone(effect, audience)
     words = {
         "Estimate": [term_label(term) for term in numbers["term"]],
         f"Value ({level_of(numbers)} interval)": [
             gone if is_missing(row["estimate"]) else format_effect(row)
-            for _, row in numbers.iterrows()
+            for _, row in exact.iterrows()
         ],
-        "P value": [format_p(p) for p in numbers["p_value"]],
+        "P value": [format_p(p) for p in exact["p_value"]],
         "Measured as": numbers["scale"].tolist(),
         "Method": numbers["method"].tolist(),
     }
@@ -74,8 +81,8 @@ def effects_table(effects: Mapping[str, Effect], *, audience: str = "internal") 
         audience: "publish" leaves out the numbers of an effect that a check withholds.
 
     Returns:
-        One row an effect: who is compared, the levels of both arms, the effect, whether its checks
-        passed.
+        One row an effect: who is compared, the levels of both arms, the effect, how many patients,
+        periods or units were used, whether the checks passed.
 
     Raises:
         UsageError: an unknown audience.
@@ -86,7 +93,7 @@ def effects_table(effects: Mapping[str, Effect], *, audience: str = "internal") 
         ...     * 10})
         >>> found = risk_difference(data, arm="arm", outcome="came")
         >>> effects_table({"As they come": found}, audience="publish").words.iloc[0].tolist()
-        ['As they come', 'withheld', 'withheld', 'withheld', '100', 'failed: assignment']
+        ['As they come', 'withheld', 'withheld', 'withheld', '100 patients', 'failed: assignment']
     """
     rows = [headline_row(name, found, audience=audience) for name, found in effects.items()]
     numbers = pd.DataFrame(rows)
@@ -94,15 +101,20 @@ def effects_table(effects: Mapping[str, Effect], *, audience: str = "internal") 
     levels = numbers["conf_level"].dropna().unique()
     level = format_level(levels[0]) if len(levels) == 1 else "confidence"
     gone = [_gone(found, audience) for found in effects.values()]
+    told = [headline_row(name, found) for name, found in effects.items()]
+    exact = shown_exactly(pd.DataFrame(told), numbers, also=("level_0", "level_1"))
     words = {
         "Compared": numbers["design"].tolist(),
-        "With": _levels(numbers, "level_1", gone),
-        "Without": _levels(numbers, "level_0", gone),
+        "With": _levels(exact, "level_1", gone),
+        "Without": _levels(exact, "level_0", gone),
         f"Effect ({level} interval)": [
             nothing if is_missing(row["estimate"]) else format_effect(row)
-            for (_, row), nothing in zip(numbers.iterrows(), gone, strict=True)
+            for (_, row), nothing in zip(exact.iterrows(), gone, strict=True)
         ],
-        "Patients or periods": [format_count(n) for n in numbers["n"]],
+        "Number": [
+            f"{format_count(n)} {rows_are(found)}" if not is_missing(n) else SUPPRESSED
+            for n, found in zip(numbers["n"], effects.values(), strict=True)
+        ],
         "Checks": [_checked(found) for found in effects.values()],
     }
     return WordedTable(numbers, pd.DataFrame(words, dtype=object))
@@ -131,7 +143,8 @@ def headline_row(name: str, effect: Effect, *, audience: str = "internal") -> di
     hidden = is_missing(head["estimate"])
     levels = {f"level_{k}": effect.facts.levels.get(k, float("nan")) for k in (0, 1)}
     if audience == "publish":
-        levels = {k: float("nan") if hidden else round(v, 3) for k, v in levels.items()}
+        rounded = round_values(pd.Series(levels, dtype=float))
+        levels = {k: float("nan") if hidden else float(rounded[k]) for k in levels}
     return {
         "design": name,
         "estimand": told_text(effect.facts.estimand, audience=audience),
@@ -149,8 +162,9 @@ def published_effect(effect: Effect, *, audience: str) -> pd.DataFrame:
     Args:
         effect: what a design returned.
         audience: "publish" empties the numbers of an effect that a check withholds, those with
-            seven events or fewer or as many without, and rounds counts to 5 and values to three
-            decimals.
+            seven events or fewer or as many without, with the design's own results such as bands;
+            it rounds counts to 5 and values to three decimals, or to the next one where three would
+            read otherwise than the exact value does in a table.
 
     Returns:
         The estimates.
@@ -168,13 +182,52 @@ def published_effect(effect: Effect, *, audience: str) -> pd.DataFrame:
     if require_audience(audience) == "internal":
         return effect.estimates
     shown = publish_estimates(effect.estimates, audience=audience)
+    shown = shown.assign(**_own_numbers(effect.estimates, shown))
     few = few_without(effect)
     if effect.withheld or few:
-        empty = [*_LIMITS, "std_error", "p_value"]
+        # A band, or a p value of several tests, tells the estimate as well as its limits do.
+        empty = [*_LIMITS, "std_error", "p_value", *_own_columns(effect.estimates)]
         shown = shown.assign(**dict.fromkeys(empty, float("nan")))
     if few and not effect.withheld:
         shown = shown.assign(n_events=pd.array([pd.NA] * len(shown), dtype="Int64"))
     return shown
+
+
+def _own_columns(estimates: pd.DataFrame) -> list[str]:
+    """Return the design's own columns that hold results, not the times or groups they are of."""
+    own = [str(name) for name in estimates if name not in (*ESTIMATES, *_TIMES)]
+    return [name for name in own if pd.api.types.is_float_dtype(estimates[name])]
+
+
+def _own_numbers(estimates: pd.DataFrame, shown: pd.DataFrame) -> dict[str, pd.Series]:
+    """Return the design's own results rounded like the estimates they stand beside."""
+    hidden = (estimates["estimate"].notna() & shown["estimate"].isna()).to_numpy()
+    own = {name: shown[name].astype(float) for name in _own_columns(estimates)}
+    rounded = {
+        name: round_p(values) if name.startswith("p_") else round_values(values)
+        for name, values in own.items()
+    }
+    # Degrees of freedom are often the number of patients less a few.
+    gone = {name: hidden | (name == "df") for name in own}
+    return {name: values.mask(gone[name]) for name, values in rounded.items()}
+
+
+def rows_are(effect: Effect) -> str:
+    """Return what the rows of an effect are, in the plural.
+
+    Args:
+        effect: what a design returned.
+
+    Returns:
+        "patients" unless the design says otherwise, such as "periods" or "patient-trials".
+
+    Examples:
+        >>> from loyalty_research.effects import mean_difference
+        >>> data = pd.DataFrame({"arm": [0, 0, 1, 1], "score": [1.0, 2.0, 4.0, 5.0]})
+        >>> rows_are(mean_difference(data, arm="arm", outcome="score"))
+        'patients'
+    """
+    return str(effect.facts.more.get("rows_are", "patients"))
 
 
 def effect_sentence(effect: Effect, *, audience: str = "internal") -> str:

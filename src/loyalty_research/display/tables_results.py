@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from loyalty_research.display.disclosure import suppress_small_counts
+from loyalty_research.display.disclosure import hide_small_counts, round_p
 from loyalty_research.display.lookup import is_withheld
 from loyalty_research.display.published_steps import (
     incidence_at,
     mean_count_at,
     publish_estimates,
+    shown_exactly,
 )
 from loyalty_research.display.tidy import (
     as_list,
@@ -161,6 +162,7 @@ def restricted_mean_table(
     table = as_pandas(means)
     require_columns(table, [*as_list(by), *ESTIMATE_COLUMNS], what="the means")
     numbers = publish_estimates(table, audience=audience)
+    exact = shown_exactly(table, numbers)
     hidden = missing_cells(numbers)
     is_contrast = "contrast" in numbers.columns
     words = {
@@ -169,9 +171,9 @@ def restricted_mean_table(
         f"{'Estimate' if is_contrast else column_label(unit)} ({level_of(numbers)} interval)": [
             cell
             for part in range(len(numbers))
-            for cell in _ratios(numbers.iloc[[part]], audience, digits=_digits(numbers, part))
+            for cell in _ratios(exact.iloc[[part]], audience, digits=_digits(exact, part))
         ],
-        **({"P value": list(map(format_p, numbers["p_value"]))} if is_contrast else {}),
+        **({"P value": list(map(format_p, exact["p_value"]))} if is_contrast else {}),
         "Patients": count_cells(numbers["n"], hidden),
         "Events": count_cells(numbers["n_events"], hidden),
     }
@@ -205,7 +207,8 @@ def estimates_table(
         [['Age', '1.00 (0.90 to 1.11)', '0.900']]
     """
     numbers = shown_estimates(estimates, audience=audience)
-    ratios = as_ratios(numbers)
+    exact = shown_exactly(as_pandas(estimates), numbers)
+    ratios = as_ratios(exact)
     words = {
         "Characteristic": [term_label(term, labels) for term in numbers["term"]],
         f"{ratio} ({level_of(numbers)} interval)": [
@@ -217,7 +220,7 @@ def estimates_table(
                 digits=ratio_digits(*ratios[["conf_low", "conf_high"]].iloc[part]),
             )
         ],
-        "P value": list(map(format_p, numbers["p_value"])),
+        "P value": list(map(format_p, exact["p_value"])),
     }
     return WordedTable(numbers, pd.DataFrame(words, dtype=object))
 
@@ -242,20 +245,21 @@ def group_test_table(tests: Any, *, audience: str = "internal") -> WordedTable:
     require_columns(
         table, ["statistic", "df", "p_value", "n", "n_events", "method"], what="the tests"
     )
-    numbers = suppress_small_counts(table, counts=["n", "n_events"], audience=audience)
+    numbers = hide_small_counts(table, counts=["n", "n_events"], audience=audience)
     hidden = missing_cells(numbers)
     known = {"statistic", "df", "p_value", "n", "n_events", "method", SUPPRESSED}
     numbers["statistic"] = numbers["statistic"].mask(pd.Series(hidden) == SUPPRESSED)
     if audience == "publish":
         numbers = numbers.assign(
-            statistic=numbers["statistic"].round(3), p_value=numbers["p_value"].round(3)
+            statistic=numbers["statistic"].round(3), p_value=round_p(numbers["p_value"])
         )
+    exact = shown_exactly(table, numbers)
     words = {
         "Test": [column_label(str(method)) for method in numbers["method"]],
         **_named(numbers, [name for name in numbers.columns if name not in known], None),
         "Statistic": [format_number(value) for value in numbers["statistic"]],
         "Degrees of freedom": list(map(format_count, numbers["df"])),
-        "P value": list(map(format_p, numbers["p_value"])),
+        "P value": list(map(format_p, exact["p_value"])),
         "Patients": count_cells(numbers["n"], hidden),
         "Events": count_cells(numbers["n_events"], hidden),
     }
@@ -283,6 +287,7 @@ def calibration_table(calibration: Any, *, audience: str = "internal") -> Worded
     table = as_pandas(calibration)
     require_columns(table, ["term", "predicted", *ESTIMATE_COLUMNS], what="the calibration")
     numbers = publish_estimates(table, audience=audience)
+    exact = shown_exactly(table, numbers)
     hidden = missing_cells(numbers)
     if audience == "publish":
         numbers["predicted"] = numbers["predicted"].astype(float).round(3)
@@ -297,7 +302,7 @@ def calibration_table(calibration: Any, *, audience: str = "internal") -> Worded
             SUPPRESSED
             if is_missing(row[0]) and gone == SUPPRESSED
             else format_interval(*row, percent=group, digits=1 if group else 2)
-            for row, group, gone in zip(_limits(numbers), is_group, hidden, strict=True)
+            for row, group, gone in zip(_limits(exact), is_group, hidden, strict=True)
         ],
         "Patients": count_cells(numbers["n"], hidden),
         "Events": count_cells(numbers["n_events"], hidden),
@@ -324,7 +329,7 @@ def fits_table(fits: Any, *, audience: str = "internal") -> WordedTable:
     columns = ["distribution", "n_parameters", "delta_aic", "max_distance", "n", "n_events"]
     table = as_pandas(fits)
     require_columns(table, columns, what="the fits")
-    numbers = suppress_small_counts(table, counts=["n", "n_events"], audience=audience)
+    numbers = hide_small_counts(table, counts=["n", "n_events"], audience=audience)
     if audience == "publish":
         # Parameters are no patients, but their count begins with the same letters.
         numbers = numbers[[*columns, SUPPRESSED]].rename(columns={"n_parameters": "parameters"})
