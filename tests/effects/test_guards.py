@@ -36,7 +36,9 @@ def test_an_overridden_guard_is_a_check_that_failed_and_does_not_gate(assert_col
 def test_a_guard_that_holds_is_a_check_that_passed_and_needs_no_override():
     guards = open_guards(["dose"], override={"dose": "points were fixed at entry"})
     guards.refuse("dose", broken=False, **FOUND)
-    assert guards.checks == [Check("dose", True, "not found", gating=True)]
+    assert guards.checks == [Check("dose", True, "looked at, and nothing found", gating=True)]
+    guards.refuse("dose", broken=False, fine="points were fixed at entry", **FOUND)
+    assert guards.checks[1].message == "points were fixed at entry"
     assert guards.used == {}
 
 

@@ -413,6 +413,7 @@ override={'clusters': ...}
         guards.refuse(
             "clusters", broken=bool(found.column), column=found.column, count=found.n_levels,
             message=message, repair=instead or f"give cluster={found.column!r}",
+            fine="no clinic or other such unit lies whole in one arm",
         )  # fmt: skip
     if cluster is not None:
         guards.checks.append(_mixed_check(data, arm, cluster))

@@ -186,6 +186,7 @@ def _refuse_early(
         message=f"{received} came before {assigned_on} in {early:,} rows and on an unknown day in "
         f"{unknown:,}",
         repair="count as received only what came after the arms were drawn",
+        fine="nobody received it before the arms were drawn",
     )  # fmt: skip
     opened.checks += opened.guards.checks[known:]
 

@@ -260,6 +260,7 @@ def _refuse_dates(guards: Guards, panel: Any, outcome: str, places: _Places) -> 
     guards.refuse(
         "adoption dates", broken=n_dates > 1, column=column, count=n_dates, message=words,
         repair="call staggered_difference_in_differences(..., first_treated=...)",
+        fine="all who are treated start together, as far as the columns tell",
     )  # fmt: skip
 
 

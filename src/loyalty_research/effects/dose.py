@@ -190,6 +190,7 @@ def _refuse_later(
         _GUARD, broken=made or later > 0, column=dose, count=len(table) if made else later,
         message=f"{message}, so that it follows from how they fared",
         repair="compare by what was offered or known at time zero, or by landmark_trial()",
+        fine="the dose was known by time zero",
     )  # fmt: skip
 
 

@@ -146,6 +146,7 @@ def check_overlap_of_programmes(
         count=len(wide), message="; ".join(words[name] for name in wide) + " (a gap above 20 "
         "points), so that the effects of two programmes cannot be told apart",
         repair=f"give covariates={wide!r}, or compare patients who were in none of them",
+        fine="no gap above 20 points in another programme",
     )  # fmt: skip
     return checks_table(
         [

@@ -66,8 +66,9 @@ class Guards:
     checks: list[Check] = field(default_factory=list)
 
     def refuse(
-        self, guard: str, *, broken: bool, column: str, count: int, message: str, repair: str
-    ) -> None:
+        self, guard: str, *, broken: bool, column: str, count: int, message: str, repair: str,
+        fine: str = "looked at, and nothing found",
+    ) -> None:  # fmt: skip
         """Refuse if the guard is broken and not overridden; note what was found.
 
         Args:
@@ -77,12 +78,13 @@ class Guards:
             count: In how many rows.
             message: What was found, in words.
             repair: The call that would work.
+            fine: What to say where it is not broken.
 
         Raises:
             DesignError: The guard is broken and no reason was given.
         """
         if not broken:
-            self.checks.append(Check(guard, True, "not found", gating=True))
+            self.checks.append(Check(guard, True, fine, gating=True))
             return
         if guard not in self.override:
             again = f"{repair}; if it is no mistake here, say why by override={{{guard!r}: ...}}"

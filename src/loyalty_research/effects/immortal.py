@@ -84,7 +84,10 @@ def refuse_immortal(
     message = f"{name} is 1 of {n:,} of {len(arm):,} patients who enrolled after time zero"
     if n:
         message += _told(at, time, event)
-    guards.refuse(IMMORTAL, broken=n > 0, column=name, count=n, message=message, repair=_WAYS)
+    guards.refuse(
+        IMMORTAL, broken=n > 0, column=name, count=n, message=message, repair=_WAYS,
+        fine=f"nobody of whom {name} is 1 enrolled after time zero",
+    )  # fmt: skip
 
 
 def hold_to_time_zero(guards: Guards, *, arm: np.ndarray, at: np.ndarray, name: str) -> None:
@@ -109,7 +112,10 @@ def hold_to_time_zero(guards: Guards, *, arm: np.ndarray, at: np.ndarray, name: 
     late, before = int(((arm == 1) & (at > 0)).sum()), int((at < 0).sum())
     message = f"{name} is 1 of {late:,} of {len(arm):,} patients who enrolled after time zero, and "
     message += "had to stay until then"
-    guards.refuse(IMMORTAL, broken=late > 0, column=name, count=late, message=message, repair=_WAYS)
+    guards.refuse(
+        IMMORTAL, broken=late > 0, column=name, count=late, message=message, repair=_WAYS,
+        fine=f"nobody of whom {name} is 1 enrolled after time zero",
+    )  # fmt: skip
     told = f"{count_words(before, 'patient')} enrolled before time zero"
     if before:
         told += "; those of them who left are not seen, so that members look too loyal: keep those "

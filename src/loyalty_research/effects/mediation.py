@@ -137,6 +137,7 @@ def _refuse_unidentified(
         message=f"no cause of both {mediator} and {outcome} is named, so that the direct effect is "
         "not identified",
         repair="give confounders=[...], or report the total effect (mean_difference)",
+        fine=f"named: {', '.join(confounders)}",
     )  # fmt: skip
     named = ", ".join(changed)
     opened.guards.refuse(
@@ -144,6 +145,7 @@ def _refuse_unidentified(
         message=f"the programme changes {named}, so that holding it takes part of the effect away "
         "and leaving it out confounds",
         repair="report the total effect (mean_difference)",
+        fine="the programme does not change what was named",
     )  # fmt: skip
     opened.checks += opened.guards.checks[known:]
 

@@ -354,8 +354,9 @@ def _refuse_exploded(arm: np.ndarray, weight: np.ndarray, guards: Guards) -> Non
             share, heavy = largest, k
     words = f"one patient carries {100 * share:.0f} % of the weight of arm {heavy}"
     guards.refuse(
-        "weights", broken=share > MOST_SHARE, column="", count=1, message=words, repair=_OVERLAP
-    )
+        "weights", broken=share > MOST_SHARE, column="", count=1, message=words, repair=_OVERLAP,
+        fine=f"no patient carries half of the weight of an arm of {FEWEST} patients or more",
+    )  # fmt: skip
 
 
 def _balance(gaps: np.ndarray, terms: Sequence[str]) -> Check:

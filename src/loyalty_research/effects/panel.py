@@ -234,6 +234,7 @@ override={'clusters': ...}
     guards.refuse(
         "clusters", broken=bool(found), column=found, count=n_levels, message=message,
         repair=f"give cluster={found!r}",
+        fine="units of a clinic or the like did not all start together",
     )  # fmt: skip
 
 

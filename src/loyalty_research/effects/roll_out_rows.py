@@ -11,6 +11,7 @@ import pandas as pd
 
 from loyalty_research.data.frames import missing_columns, raise_faults
 from loyalty_research.effects.arms import ArmRows, found_codes, open_arms
+from loyalty_research.effects.checks import count_words
 from loyalty_research.effects.guards import Guards, open_guards
 from loyalty_research.errors import Fault
 from loyalty_research.retention.rows import group_codes, take_columns
@@ -183,10 +184,12 @@ def _guard(guards: Guards, status: np.ndarray, treated: str) -> None:
         "withdrawn", broken=back > 0, column=treated, count=back,
         message=f"{back:,} clusters lose the programme again",
         repair="leave out their periods after it, whose patients may still feel it",
+        fine="no cluster loses the programme again",
     )  # fmt: skip
     crossing = crossing_counts(status)["crossing"]
     guards.refuse(
         "crossing", broken=crossing == 0, column=treated, count=0,
         message="no cluster crosses from without to with the programme",
         repair="compare arms by mean_difference(..., cluster=...)",
+        fine=f"{count_words(crossing, 'cluster')} cross from without to with the programme",
     )  # fmt: skip

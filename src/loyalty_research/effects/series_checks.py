@@ -45,6 +45,7 @@ def refuse_few_points(series: Series, guards: Guards) -> None:
         f"needs {LEAST_A_SIDE}",
         repair="give a longer series or shorter periods, or compare means with a control group by "
         "difference_in_differences",
+        fine=f"{LEAST_A_SIDE} periods or more on each side",
     )
 
 

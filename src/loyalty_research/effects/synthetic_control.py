@@ -381,6 +381,7 @@ def _refuse_few(panel: Panel, columns: PanelColumns, guards: Guards) -> None:
         message=f"{count_words(panel.n_donors, 'donor')}, fewer than {LEAST_DONORS}: no placebo "
         f"could give a p-value below 1 / {panel.n_donors + 1}",
         repair="give more units without the change, or interrupted_time_series with control=",
+        fine=count_words(panel.n_donors, "donor"),
     )
     guards.refuse(
         POINTS,
@@ -390,6 +391,7 @@ def _refuse_few(panel: Panel, columns: PanelColumns, guards: Guards) -> None:
         message=f"{count_words(panel.n_before, 'period')} before the change, fewer than "
         f"{LEAST_BEFORE}: a mixture would follow noise",
         repair="give earlier or shorter periods, or compare by difference_in_differences",
+        fine=f"{count_words(panel.n_before, 'period')} before the change",
     )
 
 
