@@ -138,6 +138,9 @@ def _open(data: Any, before: str, after: str) -> tuple[np.ndarray, np.ndarray, i
     raise_faults(missing_columns(data, [before, after], table="data"))
     table = take_columns(data, [before, after])
     faults = [*outcome_faults(table, before, "number"), *outcome_faults(table, after, "number")]
+    if table.empty:
+        words, repair = "the table has no rows", "check the cohort's criteria"
+        raise_faults([Fault("data", "", 0, words, repair)])
     both = (table[before].notna() & table[after].notna()).to_numpy()
     if both.sum() < 2:
         message = f"{int(both.sum()):,} of {len(table):,} rows have {before} and {after}"

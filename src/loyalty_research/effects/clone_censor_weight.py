@@ -81,7 +81,8 @@ def clone_censor_weight(
         time: Column with the time of event or censoring: whole days, not negative.
         event: Column that is true or 1 for an event, false or 0 for censoring.
         n_boot: Samples of the bootstrap.
-        seed: Starts its random numbers.
+        seed: Starts its random numbers. One seed repeats one order of rows: sort them by the
+            patient's identifier to have the same interval again.
         conf_level: Coverage of the intervals.
 
     Returns:
@@ -255,7 +256,9 @@ def _joining(copies: _Copies, drawn: np.ndarray) -> tuple[np.ndarray, np.ndarray
     stayed, by_then = copies.time >= grace, copies.joined <= grace
     weight = np.zeros(copies.n)
     share = _probability(copies, by_then.astype(float), drawn * stayed)
-    weight[by_then & stayed] = 1 / share[by_then & stayed]
+    # Who was not drawn weighs nothing, however unlikely the sample's model holds that he joins.
+    used = by_then & stayed & (drawn > 0)
+    weight[used] = 1 / share[used]
     everybody = _tally(copies.time, copies.event, drawn, days)
     joined = _tally(copies.time, copies.event, drawn * weight, days)
     early = np.arange(days) < grace

@@ -128,7 +128,7 @@ def standardised_levels(rows: ArmRows, fitted: OutcomeModel, target: np.ndarray)
 
 def _extrapolation(rows: ArmRows) -> Check:
     gaps = np.abs(standardised_differences(rows.x, rows.arm))
-    gaps = np.where(np.isfinite(gaps), gaps, 0.0)
+    gaps = np.where(np.isnan(gaps), 0.0, gaps)
     worst = int(np.argmax(gaps))
     terms = [] if rows.design is None else rows.design.terms
     passed = bool(gaps[worst] <= MOST_SMD)

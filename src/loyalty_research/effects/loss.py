@@ -387,6 +387,9 @@ def tipping_point(
 
 def _known(table: pd.DataFrame, observed: str) -> np.ndarray:
     values = table[observed]
+    if table.empty:
+        words = "the table has no rows"
+        raise_faults([Fault("data", "", 0, words, "check the cohort's criteria")])
     if not values.isin([0, 1]).all():
         words = (
             f"{observed} is neither true nor false in {int((~values.isin([0, 1])).sum()):,} rows"

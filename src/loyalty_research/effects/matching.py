@@ -26,6 +26,7 @@ from loyalty_research.effects.neighbours import (
 from loyalty_research.effects.observational import (
     MOST_SMD,
     Found,
+    apart_words,
     effective_by_arm,
     make_observed,
     open_observed,
@@ -231,11 +232,11 @@ def _levels(rows: ArmRows, found: Matched, asked_of: np.ndarray) -> Levels:
 
 def _checks(rows: ArmRows, weight: np.ndarray) -> list[Check]:
     gaps = np.abs(standardised_differences(rows.x, rows.arm, weight=weight))
-    gaps = np.where(np.isfinite(gaps), gaps, 0.0)
+    gaps = np.where(np.isnan(gaps), 0.0, gaps)
     worst = int(np.argmax(gaps))
     terms = [] if rows.design is None else rows.design.terms
     passed = bool(gaps[worst] <= MOST_SMD)
-    words = f"after matching the arms differ most in {terms[worst]}, by {gaps[worst]:.3f} SD"
+    words = f"after matching the arms differ most in {terms[worst]}, {apart_words(gaps[worst])}"
     if not passed:
         words += "; weigh instead (propensity_weights), or keep those who have counterparts"
     unused = int(np.count_nonzero(weight == 0))

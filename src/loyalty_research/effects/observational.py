@@ -185,14 +185,16 @@ def standardised_differences(
         weight: Weights, or None.
 
     Returns:
-        One number a column, missing where neither arm varies.
+        One number a column; where neither arm varies it is infinite if they differ, else missing.
 
     Examples:
-        >>> x, arm = np.array([[1.0], [3.0], [2.0], [6.0]]), np.array([0, 0, 1, 1])
+        >>> x, arm = np.array([[1.0, 0], [3.0, 0], [2.0, 1], [6.0, 1]]), np.array([0, 0, 1, 1])
         >>> standardised_differences(x, arm).round(4).tolist()
-        [0.8944]
+        [0.8944, inf]
     """
-    return mean_differences(x, arm, weight=weight) / pooled_sd(x, arm)
+    gap, sd = mean_differences(x, arm, weight=weight), pooled_sd(x, arm)
+    apart = np.isnan(sd) & (np.abs(gap) > 1e-9 * np.abs(x).max(axis=0))
+    return np.where(apart, np.copysign(np.inf, gap), gap / sd)
 
 
 def mean_differences(x: np.ndarray, arm: np.ndarray, *, weight: np.ndarray | None) -> np.ndarray:
@@ -359,11 +361,27 @@ def _refuse_exploded(arm: np.ndarray, weight: np.ndarray, guards: Guards) -> Non
     )  # fmt: skip
 
 
+def apart_words(gap: float) -> str:
+    """Return how far two arms lie apart in a covariate, in words.
+
+    Args:
+        gap: Standardised difference, not negative.
+
+    Returns:
+        The words.
+
+    Examples:
+        >>> apart_words(0.25), apart_words(math.inf)
+        ('by 0.250 SD', 'which tells them apart without fail')
+    """
+    return f"by {gap:.3f} SD" if math.isfinite(gap) else "which tells them apart without fail"
+
+
 def _balance(gaps: np.ndarray, terms: Sequence[str]) -> Check:
-    size = np.where(np.isfinite(gaps), np.abs(gaps), 0.0)
+    size = np.where(np.isnan(gaps), 0.0, np.abs(gaps))
     worst = int(np.argmax(size))
     passed = bool(size[worst] <= MOST_SMD)
-    words = f"after weighting the arms differ most in {terms[worst]}, by {size[worst]:.3f} SD"
+    words = f"after weighting the arms differ most in {terms[worst]}, {apart_words(size[worst])}"
     if not passed:
         words += "; add squares and products of it to the covariates, or use estimand='ATO'"
     return Check("balance", passed, words, float(size[worst]), MOST_SMD, gating=True)

@@ -164,7 +164,7 @@ def derive_first_treated(panel: Any, *, unit: str, period: str, treated: str) ->
         [2.0, 2.0, nan, nan]
     """
     raise_faults(missing_columns(panel, [unit, period, treated], table="panel"))
-    table = take_columns(panel, column_names(panel, table="panel"))
+    table = _take(panel, column_names(panel, table="panel"))
     faults = [_missing(table, name) for name in (unit, period, treated)]
     status = pd.to_numeric(table[treated].astype(object), errors="coerce")
     odd = int((~status.isin([0, 1]) & table[treated].notna()).sum())

@@ -47,7 +47,8 @@ def permutation_test(
         data: One row a patient. pandas, Polars, Arrow, DuckDB or Spark.
         arm: Column that is 1 or true for the programme, 0 or false for the comparison.
         outcome: Column of numbers, or of 0 and 1. Rows where it is missing are left out.
-        seed: Seed of the drawing; without effect where all ways are gone through.
+        seed: Seed of the drawing; without effect where all ways are gone through. One seed repeats
+            one order of rows.
         cluster: Column that names what was assigned whole; each cluster then counts alike.
         strata: Column or columns within which the arms were drawn, such as the pair.
         n_permutations: Ways to draw, at least 100.

@@ -86,6 +86,9 @@ def bootstrap(
 ) -> Draws:
     """Return estimates from samples of as many units as there are, drawn with replacement.
 
+    Units are drawn by their codes: where a code is the number of a row, the same seed draws other
+    patients from rows in another order, and errors differ by as much as with another seed.
+
     Args:
         statistic: Takes how often each row was drawn, returns the estimates.
         unit: Of each row the code, from 0 without gaps, of the patient or cluster it belongs to.
@@ -113,4 +116,7 @@ def bootstrap(
             continue
         if np.isfinite(found).all():
             values.append(found)
-    return Draws(np.array(values) if values else np.empty((0, 1)), n_boot, seed)
+    if not values:
+        # As many columns as all rows together have estimates, so that each has a missing error.
+        return Draws(np.empty((0, len(statistic(np.ones(len(unit)))))), n_boot, seed)
+    return Draws(np.array(values), n_boot, seed)

@@ -11,6 +11,7 @@ from scipy.stats import binom, norm, rankdata
 
 from loyalty_research.data.arguments import check_choice
 from loyalty_research.data.frames import missing_columns, raise_faults
+from loyalty_research.effects.arms import size_fault
 from loyalty_research.errors import Fault, UsageError
 from loyalty_research.retention.rows import take_columns
 
@@ -135,6 +136,10 @@ def _differences(data: Any, treated: str, control: str) -> np.ndarray:
         if odd:
             words = f"{name} is missing or infinite in {odd:,} of {len(table):,} pairs"
             faults.append(Fault("data", name, odd, words, "drop these pairs, saying how many"))
+        elif sized := size_fault(values.to_numpy(float), name):
+            faults.append(sized)
+    if table.empty:
+        faults.append(Fault("data", "", 0, "the table has no rows", "give one row a pair"))
     raise_faults(faults)
     gap = table[treated].to_numpy(float) - table[control].to_numpy(float)
     if not (gap != 0).any():

@@ -29,11 +29,12 @@ from scipy.optimize import brentq, minimize
 from scipy.special import ndtr, ndtri
 
 from loyalty_research.data.arguments import check_choice, check_share
+from loyalty_research.data.frames import raise_faults
 from loyalty_research.effects.aggregation import aggregate
 from loyalty_research.effects.event_times import EventTimes, event_times, refuse_no_leads
 from loyalty_research.effects.group_time import group_time_cells
 from loyalty_research.effects.panel import CONTROLS, open_panel
-from loyalty_research.errors import UsageError
+from loyalty_research.errors import Fault, UsageError
 
 _TINY = 1e-12
 _STILL = 1e-13
@@ -149,6 +150,9 @@ def shortest_interval(
         >>> found.estimate, round(found.std_error, 4)  # the line through -2 and -1 continued
         (4.0, 1.4142)
     """
+    if not (np.diag(times.covariance)[times.after] > 0).any():
+        words = "the outcome does not vary between units, so that no change has an error"
+        raise_faults([Fault("panel", "", 0, words, "choose an outcome that varies")])
     problem = _Problem(times, target, bound, conf_level)
     lead = problem.solve()
     weight = target.copy()
@@ -260,7 +264,8 @@ class _Problem:
 
 def _half(error: float, bias: float, conf_level: float) -> tuple[float, float, float]:
     """Return half the length of an interval, and its derivatives by error and bias."""
-    ratio = bias / error
+    # A step of the search may leave the ground of biases that are not negative.
+    ratio = max(bias, 0.0) / error
     factor = folded_quantile(ratio, conf_level)
     near, far = _density(factor - ratio), _density(factor + ratio)
     by_ratio = (near - far) / (near + far)

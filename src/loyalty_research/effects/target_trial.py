@@ -471,6 +471,7 @@ def time_varying_hazard_ratio(
     )
     raise_faults(missing_columns(data, names, table="data"))
     table = take_columns(data, names)
+    open_rows(table, time=time, event=event)
     # Moved by a day, so that day 0 has a piece, and the day of enrolment counts as enrolled.
     shifted = table.assign(**{time: table[time] + 1})
     pieces = split_follow_up(shifted, exposed_at=exposed_at, time=time, event=event, exposed="arm")

@@ -30,6 +30,8 @@ from loyalty_research.retention.repairs import (
 _DROP = "drop or repair these rows"
 _WHOLE = "convert it to whole days first, rounding down"
 
+_LISTS = (list, dict, set, np.ndarray)
+
 
 @dataclass(frozen=True)
 class Rows:
@@ -179,9 +181,30 @@ def take_columns(data: Any, columns: Sequence[str]) -> pd.DataFrame:
         [3, 4]
     """
     if isinstance(data, pd.DataFrame):
-        return pd.DataFrame({name: data[name].array for name in columns}, copy=False)
-    frame = nw.from_native(data).select(*columns)
-    return to_pandas(collect(frame) if isinstance(frame, nw.LazyFrame) else frame.to_arrow())
+        table = pd.DataFrame({name: data[name].array for name in columns}, copy=False)
+    else:
+        frame = nw.from_native(data).select(*columns)
+        table = to_pandas(collect(frame) if isinstance(frame, nw.LazyFrame) else frame.to_arrow())
+    raise_faults(_kind_faults(table))
+    return table
+
+
+def _first_known(values: pd.Series) -> Any:
+    # Not by first_valid_index, which reads a whole column of texts.
+    return next((v for v in values if isinstance(v, _LISTS) or not pd.isna(v)), None)
+
+
+def _kind_faults(table: pd.DataFrame) -> list[Fault]:
+    """Return the columns whose values can be neither ordered nor grouped."""
+    faults = []
+    for name, values in table.items():
+        kind = "complex" if pd.api.types.is_complex_dtype(values) else ""
+        if values.dtype == object and isinstance(_first_known(values), _LISTS):
+            kind = "a column of lists"
+        if kind:
+            words = f"{name} is {kind}, not of single values"
+            faults.append(Fault("data", str(name), len(table), words, "convert it first"))
+    return faults
 
 
 def group_codes(table: pd.DataFrame, columns: Sequence[str]) -> tuple[np.ndarray, pd.DataFrame]:
