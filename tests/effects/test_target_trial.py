@@ -134,6 +134,19 @@ def test_the_sustained_difference_of_the_simulated_study_is_found(study, patient
     assert effect.facts.more["n_excluded"] == (~patients["live"]).sum()
 
 
+@pytest.mark.parametrize("kind", ["datetime64[ns]", "object", "datetime64[ns, UTC]"])
+def test_dates_of_enrolment_are_refused_where_days_are_due(kind):
+    day = pd.Series(["2024-01-05", None, "2024-03-01", None]).astype("datetime64[ns]")
+    day = day.dt.date.where(day.notna(), None) if kind == "object" else day
+    day = day.dt.tz_localize("UTC") if kind.endswith("UTC]") else day
+    data = pd.DataFrame({"joined": day, "time": [9, 3, 4, 8], "event": 1, "arm": [1, 0, 1, 0]})
+    words = r"joined holds dates, not days; subtract the index date \(derive_exposure does\)"
+    with pytest.raises(DataError, match=words):
+        emulate_trial(data, exposed_at="joined")
+    with pytest.raises(DataError, match=words):
+        retention_difference(data, arm="arm", day=3, exposed_at="joined")
+
+
 # --- setting F: nobody gains, but who stays can enrol ---------------------------------------------
 
 

@@ -37,6 +37,10 @@ def enrolment_days(values: pd.Series) -> tuple[np.ndarray, list[Fault]]:
         >>> enrolment_days(pd.Series([3, None], name="enrolled"))[0].tolist()
         [3.0, inf]
     """
+    if _are_dates(values):
+        words = f"{values.name} holds dates, not days"
+        repair = "subtract the index date (derive_exposure does)"
+        return np.full(len(values), np.inf), [Fault("data", str(values.name), 0, words, repair)]
     days = pd.to_numeric(values, errors="coerce")
     lost = int((days.isna() & values.notna()).sum())
     odd = int((days.dropna() % 1 != 0).sum()) + lost
@@ -48,6 +52,14 @@ def enrolment_days(values: pd.Series) -> tuple[np.ndarray, list[Fault]]:
         faults.append(Fault("data", name, odd, words, repair))
     at = days.astype("Float64").to_numpy(float, na_value=np.inf)
     return np.where(np.isnan(at), np.inf, at), faults
+
+
+def _are_dates(values: pd.Series) -> bool:
+    if pd.api.types.is_datetime64_any_dtype(values):
+        return True
+    return values.dtype == object and pd.api.types.infer_dtype(values, skipna=True) in (
+        "date", "datetime", "datetime64",
+    )  # fmt: skip
 
 
 def refuse_immortal(
