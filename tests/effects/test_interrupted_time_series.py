@@ -339,6 +339,26 @@ def test_a_season_that_is_left_out_shows_in_the_residuals():
     assert with_it.loc["Ljung-Box", "statistic"] < found.loc["Ljung-Box", "statistic"] / 4
 
 
+def test_a_check_that_failed_without_withholding_ends_the_sentence():
+    at = np.arange(120)
+    y = 10 + 3 * np.sin(2 * np.pi * at / 6) + np.random.default_rng(6).normal(size=120)
+    table = pd.DataFrame({"t": at, "y": y})
+    effect = looked_at(table)
+    assert not checks(effect).loc["Ljung-Box", "gating"]
+    assert "periods; a check failed: Ljung-Box. Not to be relied on: " in effect.sentence()
+    # The season is overridden, and told with its reason.
+    passed = effect.override("season", reason="the wave was put in for this test")
+    words = passed.sentence(audience="publish")
+    assert "periods; a check failed: Ljung-Box. In spite of season (the wave" in words
+
+
+def test_the_sentence_names_the_comparison_series():
+    table = walk(48).assign(F03=walk(48, seed=9)["y"])
+    words = looked_at(table, season=12, control="F03").sentence()
+    assert ", after the change against the course before, beside F03: " in words
+    assert "beside" not in looked_at(table, season=12).sentence()
+
+
 def test_a_wandering_series_is_said_to_wander():
     y = np.random.default_rng(7).normal(size=120).cumsum()
     found = checks(looked_at(pd.DataFrame({"t": range(120), "y": y}), season=12))

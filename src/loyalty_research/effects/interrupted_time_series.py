@@ -329,7 +329,7 @@ def _facts(
         n=len(fit.innovations),
         unit="" if unit == SHARE else per,
         better=better,
-        arms=("the course before", "after the change"),
+        arms=(_course(columns.control), "after the change"),
         levels={0: float(otherwise), 1: float(fitted)},
         n_events=series.n_events,
         overrides=dict(overrides),
@@ -338,6 +338,10 @@ def _facts(
             "n_wash_in": series.wash_in, "rho": fit.rho, "residual_sd": fit.sigma, "df": fit.df,
         },
     )  # fmt: skip
+
+
+def _course(control: str | None) -> str:
+    return "the course before" if control is None else f"the course before, beside {control}"
 
 
 def _refuse_no_shares(series: Series, unit: str) -> None:

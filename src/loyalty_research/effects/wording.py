@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from loyalty_research.effects.checks import passed_or_missing
+
 if TYPE_CHECKING:
     from loyalty_research.effects.effect import Effect
 
@@ -49,6 +51,9 @@ def effect_sentence(effect: Effect, *, audience: str) -> str:
     start = f"{what}, {facts.arms[1]} against {facts.arms[0]}: {said}"
     parts = [start, levels_words(effect), _size(effect)]
     sentence = "; ".join(part for part in parts if part) + "."
+    if broken := informing_failures(effect):
+        are = "a check" if len(broken) == 1 else "checks"
+        sentence = f"{sentence[:-1]}; {are} failed: {', '.join(broken)}."
     if not facts.causal:
         sentence += " This is an association, not an effect."
     if facts.overrides:
@@ -56,6 +61,28 @@ def effect_sentence(effect: Effect, *, audience: str) -> str:
     if effect.withheld:
         sentence += f" Not to be relied on: a check failed ({', '.join(effect.failed)})."
     return sentence
+
+
+def informing_failures(effect: Effect) -> list[str]:
+    """Return the names of checks that failed and withhold nothing, overridden ones left out.
+
+    Args:
+        effect: The effect.
+
+    Returns:
+        The names, each once, in the order of the checks.
+
+    Examples:
+        >>> from loyalty_research.effects import interrupted_time_series
+        >>> table = pd.DataFrame({"month": range(24), "wait": [40, 20, 41, 21] * 6})
+        >>> informing_failures(interrupted_time_series(table, outcome="wait", time="month",
+        ...     start=12, season=12, harmonics=1))
+        ['Ljung-Box']
+    """
+    checks = effect.checks
+    failed = passed_or_missing(checks).eq(False).fillna(False).astype(bool) & ~checks["gating"]
+    names = dict.fromkeys(checks.loc[failed, "check"])
+    return [name for name in names if name not in effect.facts.overrides]
 
 
 def overrides_words(effect: Effect) -> str:
