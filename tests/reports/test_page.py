@@ -126,6 +126,14 @@ def test_a_hostile_name_is_text_wherever_it_stands():
     assert page.figure.img["alt"] == f'"{HOSTILE}'
 
 
+def test_no_line_ends_between_a_number_and_its_percent_sign():
+    outputs = [_finding("It was 5.1 % (95 % interval 4 to 6)."), _shown({"text/plain": "8 %"})]
+    html = str(_page(*outputs, text="Of 10 patients 20 % stayed."))
+    assert not re.search(r"\d %", html)
+    for told in ("5.1\u00a0% (95\u00a0% interval", "8\u00a0%", "patients 20\u00a0% stayed"):
+        assert told in html
+
+
 def test_html_of_an_output_is_cleaned():
     page = _page(_shown({"text/html": f"<p onclick='x()'>8 of 10{HOSTILE}</p>"}))
     assert str(page.select(".text")[-1].p) == "<p>8 of 10</p>"

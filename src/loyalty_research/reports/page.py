@@ -28,6 +28,7 @@ _IMAGES = ("image/png", "image/jpeg")
 _READABLE = frozenset({*_IMAGES, "text/html", "text/markdown", "text/plain"})
 _OWN = re.compile(r"application/vnd\.loyalty\.[a-z]+\+json\Z")
 _COLOUR_CODE = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+_PERCENT = re.compile(r"(?<=\d) (?=%)")
 # A longer list of checks is not repeated in the record.
 MOST_CHECKS = 20
 RECORD = Heading(2, "record-of-this-run", "Record of this run")
@@ -66,7 +67,7 @@ def render_page(
     # The fragments were cleaned by `settle`; everything else is escaped by the template.
     cleaned = iter([Markup(fragment) for fragment in html])
     body = [(block, next(cleaned) if block.kind == "html" else "") for block in blocks]
-    return (
+    page = (
         template_environment()
         .get_template("page.html.j2")
         .render(
@@ -80,6 +81,8 @@ def render_page(
             run=manifest,
         )
     )
+    # A line must not end between a number and its percent sign.
+    return _PERCENT.sub("\u00a0", page)
 
 
 def template_environment() -> Environment:
