@@ -77,7 +77,7 @@ def test_checks_are_passed_failed_or_for_information():
     )
     assert rows(checks_table(checks)) == [
         ["Visits known", "passed", "0", "0", "yes", "Every visit has a patient."],
-        ["Balance", "FAILED", "0.310", "0.100", "yes", "Ages differ."],
+        ["Balance", "FAILED", "0.31", "0.1", "yes", "Ages differ."],
         ["Coverage", "for information", "12", "–", "no", ""],
     ]
 

@@ -94,3 +94,14 @@ def test_a_count_is_named_by_what_it_counts():
 
 def test_by_is_a_column_or_several():
     assert [as_list(v) for v in (None, "a", ("a", "b"))] == [[], ["a"], ["a", "b"]]
+
+
+def test_columns_that_readers_meet_are_named_in_words():
+    names = ["smd_unweighted", "smd_weighted", "is_clean", "n_clusters_t", "event_time"]
+    assert [column_label(name) for name in names] == [
+        "Difference before weighting (SD)",
+        "Difference after weighting (SD)",
+        "Clean comparison",
+        "Clinics (few-clinics rule)",
+        "Periods since the start",
+    ]

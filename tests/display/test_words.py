@@ -118,3 +118,12 @@ def test_one_is_singular_and_everything_else_plural():
     assert plural(1, "patient") == "1 patient"
     assert plural(0, "patient") == "0 patients"
     assert plural(2, "study", "studies") == "2 studies"
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [(0.05, "0.05"), (0.8, "0.8"), (0.0007, "0.0007"), (0.9996, "1.000"), (12.02, "12.0"),
+     (-0.25, "−0.25"), (1234.5, "1,234"), (0.12345, "0.123")],
+)  # fmt: skip
+def test_a_plain_number_has_three_figures_and_no_idle_zeros(value, told):
+    assert format_value(value) == told

@@ -20,6 +20,11 @@ _COLUMN_NAMES = {
     "conf_high": "upper limit",
     "conf_level": "confidence level",
     "p_value": "p value",
+    "smd_unweighted": "difference before weighting (SD)",
+    "smd_weighted": "difference after weighting (SD)",
+    "is_clean": "clean comparison",
+    "n_clusters_t": "clinics (few-clinics rule)",
+    "event_time": "periods since the start",
 }
 
 

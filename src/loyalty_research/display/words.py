@@ -194,6 +194,8 @@ def format_value(value: Any, *, missing: str = MISSING) -> str:
     Examples:
         >>> format_value(True), format_value(1234), format_value(0.05216), format_value("A")
         ('yes', '1,234', '0.0522', 'A')
+        >>> format_value(0.05), format_value(0.8)
+        ('0.05', '0.8')
     """
     if is_missing(value):
         return missing
@@ -223,9 +225,12 @@ def _format_plain(value: float) -> str:
         return "∞" if value > 0 else "−∞"
     if value.is_integer():
         return format_count(value).replace("-", "−")
-    # Three significant figures, but no exponent and no false precision above 1,000.
+    # At most three significant figures, but no exponent and no false precision above 1,000.
     digits = max(0, 2 - math.floor(math.log10(abs(value))))
-    return format_number(value, digits=digits)
+    text = format_number(value, digits=digits)
+    # Where only zeros follow the point they say that the value is rounded.
+    short = text.rstrip("0")
+    return short if "." in text and not short.endswith(".") else text
 
 
 def plural(count: Any, one: str, many: str | None = None) -> str:
