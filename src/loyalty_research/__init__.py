@@ -159,6 +159,7 @@ from loyalty_research.effects import (
     power_survival,
     propensity_weights,
     rate_ratio,
+    read_proof,
     repeated_measures_factor,
     reporting_items,
     restricted_mean_effect,
@@ -505,6 +506,7 @@ __all__ = [  # noqa: RUF022 - the order of the flow
     "cost_per_retained_patient",
     "reporting_items",
     "check_reporting",
+    "read_proof",
     # display
     "suppress_small_counts",
     "suppress_curve",

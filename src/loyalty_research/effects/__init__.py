@@ -59,6 +59,7 @@ from loyalty_research.effects.planning_survival import (
     share_with_event,
 )
 from loyalty_research.effects.pre_trends import check_pre_trends
+from loyalty_research.effects.proof_stored import read_proof
 from loyalty_research.effects.propensity import PropensityWeights, propensity_weights
 from loyalty_research.effects.randomised import mean_difference, risk_difference, risk_ratio
 from loyalty_research.effects.rates import rate_ratio
@@ -199,4 +200,5 @@ __all__ = [  # noqa: RUF022 - the order of the flow
     "cost_per_retained_patient",
     "reporting_items",
     "check_reporting",
+    "read_proof",
 ]
