@@ -27,7 +27,8 @@ def test_the_best_roll_out_is_named_and_judged():
     table = compare_roll_outs(n_clinics=12, **WEDGE)
     best = table.loc[table["estimate"].idxmax()]
     words = roll_out_sentence(table, power=0.5)
-    assert f"the {best['design']} design has the most power, {100 * best['estimate']:.0f} %" in words
+    told = f"the {best['design']} design has the most power, {100 * best['estimate']:.0f} %"
+    assert told in words
     assert words.endswith("or more.")
     assert "it would take" in roll_out_sentence(table, power=0.999)
 
