@@ -44,6 +44,10 @@ def test_the_reports_are_listed_with_their_questions(loyalty):
         "01_data_and_cohort",
         "02_retention",
         "03_retention_model",
+        "04_programme_effect",
+        "05_roll_out",
+        "06_service_change",
+        "07_plan_a_study",
     ]
 
 
