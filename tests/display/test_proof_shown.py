@@ -22,8 +22,7 @@ PROOF = pd.DataFrame({
 
 def test_the_sentence_counts_both_kinds():
     assert method_proof_sentence(PROOF) == (
-        "1 of 2 methods that are offered held the truth as often as they say; of 1 shown because "
-        "it is often used, 1 did not."
+        "1 of 2 pairs of method and world expected to hold did; of 1 not expected to, 1 did not."
     )
 
 

@@ -69,7 +69,7 @@ def method_proof_table(proof: Any) -> WordedTable:
 
 
 def method_proof_sentence(proof: Any) -> str:
-    """Return how many of the methods that should hold do, and how many of the others fail.
+    """Return how many of the pairs expected to hold do, and how many of the others fail.
 
     Args:
         proof: as `read_proof` returns it.
@@ -83,18 +83,14 @@ def method_proof_sentence(proof: Any) -> str:
         ...     "bias_in_errors": 0.0, "error_ratio": 1.0, "published": 0.9,
         ...     "meant_to_hold": [True, False], "verdict": ["holds", "covers too seldom"]})
         >>> method_proof_sentence(rows)
-        '1 of 1 method that is offered held the truth as often as it says; of 1 shown because it \
-is often used, 1 did not.'
+        '1 of 1 pair of method and world expected to hold did; of 1 not expected to, 1 did not.'
     """
     rows = _checked(proof)
     held, meant = rows["verdict"].eq("holds"), rows["meant_to_hold"].astype(bool)
-    offered, others = int(meant.sum()), int((~meant).sum())
+    expected, others = int(meant.sum()), int((~meant).sum())
     kept, failed = int((held & meant).sum()), int((~held & ~meant).sum())
-    are, it, says = ("is", "it", "says") if offered == 1 else ("are", "they", "say")
-    first = f"{kept} of {plural(offered, 'method')} that {are} offered held the truth as often as"
-    used = "it is" if others == 1 else "they are"
-    second = f"of {others} shown because {used} often used, {failed} did not"
-    return f"{first} {it} {says}; {second}."
+    first = f"{kept} of {plural(expected, 'pair')} of method and world expected to hold did"
+    return f"{first}; of {others} not expected to, {failed} did not."
 
 
 def plot_proof(proof: Any) -> Axes:
